@@ -19,8 +19,9 @@ _INTEGRATION_POINTS = frozenset(
 
 # Start tags that end all foreign content around them.
 _BREAKOUT = frozenset(
-    b"b big blockquote body br center code dd div dl dt em embed h1 h2 h3 h4 h5 h6 head hr i img li "
-    b"listing menu meta nobr ol p pre ruby s small span strong strike sub sup table tt u ul var".split()
+    b"b big blockquote body br center code dd div dl dt em embed h1 h2 h3 h4 h5 h6 head hr i img "
+    b"li listing menu meta nobr ol p pre ruby s small span strong strike sub sup table tt u ul "
+    b"var".split()
 )
 # Start tags whose meaning here depends on attributes, or that parsers disagree about.
 _UNSURE = frozenset(b"font annotation-xml mglyph malignmark".split())
@@ -30,7 +31,8 @@ _STRUCTURE = frozenset(
     b"select option optgroup plaintext".split()
 )
 _VOID = frozenset(
-    b"area base basefont bgsound br embed hr img input keygen link meta param source track wbr".split()
+    b"area base basefont bgsound br embed hr img input keygen link meta param source track "
+    b"wbr".split()
 )
 
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 from ensoras_middleware import markup
 from ensoras_middleware.foreign import ForeignElements
+from ensoras_middleware.widget_tag import NONCE
 
 # The longest start tag that is still taken for a widget tag, and so the most that is held back.
 TAG_LIMIT = 4096
@@ -29,7 +30,6 @@ DEPTH_LIMIT = 512
 
 _END_OF_TEXT = -1
 
-_NONCE = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")  # CSP Level 3, section 2.3.1, nonce-source
 # CSP Level 3, section 6.7.2.2, "Is element nonceable?"
 _DANGLING_MARKUP = re.compile(rb"<(?:script|style)", re.IGNORECASE)
 
@@ -386,7 +386,7 @@ def _attributes(tag: re.Match[bytes]) -> dict[bytes, bytes]:
 
 def _nonce(attributes: dict[bytes, bytes]) -> str | None:
     nonce = attributes.get(b"nonce", b"").decode("latin-1")
-    return nonce if _NONCE.fullmatch(nonce) else None
+    return nonce if NONCE.fullmatch(nonce) else None
 
 
 def _resolved(value: bytes) -> str:

@@ -1,0 +1,250 @@
+"""The middleware for Starlette, FastAPI and every other ASGI application.
+
+Put it outermost, with compression alone outside of it:
+
+    app.add_middleware(EnsorasMiddleware, slug="acme", secret="…")
+
+Source: the ASGI specification, HTTP & WebSocket message format, version 2.5.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import sys
+from collections.abc import Awaitable
+from typing import Unpack
+
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ensoras_middleware.caching import Fields, asks_for_page
+from ensoras_middleware.eligibility import Request
+from ensoras_middleware.errors import ConfigurationError
+from ensoras_middleware.injection import Injection
+from ensoras_middleware.outcome import Outcome
+from ensoras_middleware.widget import Options, Widget, logger, widget_from_keywords
+
+# In a scope: the layer of this middleware that is responsible for the response.
+_RESPONSIBLE = "ensoras_middleware"
+
+# Extensions by which the server sends a file that never passes here as bytes.
+_FILES = ("http.response.pathsend", "http.response.zerocopysend")
+
+_PRECONDITIONS = frozenset([b"if-none-match", b"if-modified-since"])
+
+
+class EnsorasMiddleware:
+    """Identifies the logged-in user on every page of `app` that carries the widget tag.
+
+    The options are those of the table in the README. `get_email` takes a
+    `starlette.requests.HTTPConnection` and returns the e-mail or `None`, plainly or as an
+    awaitable; by default it is that of `scope["user"]`, where `is_authenticated` is true.
+
+    Raises `ConfigurationError` where an option cannot work. Starlette builds its middleware when
+    the first call comes, too late to stop a server that way: there the error is reported as
+    `lifespan.startup.failed`, and raised for every request.
+    """
+
+    def __init__(self, app: ASGIApp, **options: Unpack[Options]) -> None:
+        self.app = app
+        self._widget: Widget | None = None
+        self._error: ConfigurationError | None = None
+        try:
+            self._widget = widget_from_keywords(options)
+        except ConfigurationError as error:
+            if sys._getframe(1).f_code.co_name != "build_middleware_stack":
+                raise
+            self._error = error
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection as `app` does; only `http` responses are looked at."""
+        if self._error is not None:
+            await _fail(self._error, scope, receive, send)
+        elif (
+            self._widget is None
+            or scope["type"] != "http"
+            or scope.setdefault(_RESPONSIBLE, self) is not self
+        ):
+            await self.app(scope, receive, send)
+        else:
+            await self._respond(self._widget, scope, receive, send)
+
+    async def _respond(self, widget: Widget, scope: Scope, receive: Receive, send: Send) -> None:
+        inner = _without_preconditions(scope)
+        response = _Response(widget, scope, inner, send)
+        try:
+            await self.app(inner, receive, response)
+        except Exception:
+            # The host's error must find what the host had sent before it.
+            with contextlib.suppress(Exception):
+                await response.flush()
+            raise
+        finally:
+            _share(inner, scope)
+        await response.flush()
+
+
+class _Response:
+    """The `send` of one request: passes messages on, changed where a page is identified."""
+
+    __slots__ = ("_injection", "_inner", "_passing", "_request", "_send", "_start", "_widget")
+
+    def __init__(self, widget: Widget, scope: Scope, inner: Scope, send: Send) -> None:
+        self._widget = widget
+        self._request = _request(scope)
+        self._inner = inner
+        self._send = send
+        self._passing = False  # the rest goes out as it comes
+        self._start: Message | None = None  # held until the first of the body is there
+        self._injection: Injection | None = None
+
+    def __call__(self, message: Message) -> Awaitable[None]:
+        if self._passing:
+            return self._send(message)
+        if message["type"] == "http.response.start":
+            return self._take_start(message)
+        return self._take(message)
+
+    def _take_start(self, message: Message) -> Awaitable[None]:
+        headers = message.get("headers", ())
+        if not isinstance(headers, list | tuple):  # may be read only once
+            headers = list(headers)
+            message = {**message, "headers": headers}
+        if not self._widget.debug and not _is_html(headers):
+            self._passing = True
+            logger.debug("%s", Outcome.NOT_HTML.value)
+            return self._send(message)
+        return self._hold_start(message)
+
+    async def _hold_start(self, message: Message) -> None:
+        await self.flush()
+        fields = [
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in message["headers"]
+        ]
+        self._start = message
+        self._injection = Injection(self._widget, self._request, message["status"], fields)
+        if self._injection.outcome is not None:
+            await self._pass_on()
+
+    async def _take(self, message: Message) -> None:
+        kind = message["type"]
+        if kind in _FILES and self._injection is not None:
+            self._injection.leave(Outcome.PATHSEND)
+            await self._pass_on()
+        if kind != "http.response.body" or self._injection is None:
+            await self._send(message)
+            return
+        body, more = message.get("body", b""), message.get("more_body", False)
+        if self._start is None:
+            await self._stream(self._injection, message, body, more)
+        elif body or not more:
+            if not more or self._injection.is_whole(len(body)):
+                await self._whole(self._injection, message, body)
+            else:
+                self._injection.start_stream(await self._email(self._injection))
+                await self._send_start()
+                await self._stream(self._injection, message, body, more)
+
+    async def _whole(self, injection: Injection, message: Message, body: bytes) -> None:
+        if injection.names_widget(body):
+            body = injection.whole(body, await self._email(injection))
+            message = {**message, "body": body}
+        await self._pass_on()
+        await self._send(message)
+
+    async def _stream(
+        self, injection: Injection, message: Message, body: bytes, more: bool
+    ) -> None:
+        body = injection.feed(body)
+        if not more:
+            body += injection.finish()
+        if body or not more:
+            await self._send({**message, "body": body})
+
+    async def _pass_on(self) -> None:
+        self._passing = True
+        await self._send_start()
+
+    async def _send_start(self) -> None:
+        message, self._start = self._start, None
+        if message is not None and self._injection is not None:
+            await self._send(_with_fields(message, self._injection.fields))
+
+    async def flush(self) -> None:
+        """Send what is held, now that the host will not go on."""
+        await self._send_start()
+        held = b"" if self._injection is None else self._injection.finish()
+        if held:
+            await self._send({"type": "http.response.body", "body": held, "more_body": True})
+
+    async def _email(self, injection: Injection) -> object:
+        with injection.reading_user():
+            if self._widget.get_email is None:
+                return _users_email(self._inner)
+            email = self._widget.get_email(HTTPConnection(self._inner))
+            return await email if inspect.isawaitable(email) else email
+        return None
+
+
+def _users_email(scope: Scope) -> object:
+    user = scope.get("user")
+    return (
+        getattr(user, "email", None) if getattr(user, "is_authenticated", False) is True else None
+    )
+
+
+def _is_html(headers: list[tuple[bytes, bytes]] | tuple[tuple[bytes, bytes], ...]) -> bool:
+    for name, value in headers:
+        if name == b"content-type" or name.lower() == b"content-type":
+            return b"html" in value.lower()  # `eligibility` looks closer
+    return False
+
+
+def _with_fields(message: Message, fields: Fields) -> Message:
+    host_fields = {
+        (name.decode("latin-1"), value.decode("latin-1")): (name, value)
+        for name, value in message["headers"]
+    }
+    headers = [
+        host_fields.get((name, value)) or (name.lower().encode("latin-1"), value.encode("latin-1"))
+        for name, value in fields
+    ]
+    return message if headers == list(message["headers"]) else {**message, "headers": headers}
+
+
+def _request(scope: Scope) -> Request:
+    path, root = scope["path"], scope.get("root_path", "")
+    if root and (path == root or path.startswith(root + "/")):
+        path = path[len(root) :]
+    headers = scope["headers"]
+
+    def header(name: str) -> str | None:
+        key = name.encode("ascii")
+        values = [value.decode("latin-1") for one, value in headers if one == key]
+        return ", ".join(values) if values else None
+
+    return Request(scope["method"], path, header)
+
+
+def _without_preconditions(scope: Scope) -> Scope:
+    headers = scope["headers"]
+    if not any(name in _PRECONDITIONS for name, _ in headers):
+        return scope
+    request = _request(scope)
+    if not asks_for_page(request.method, request.path, request.header):
+        return scope
+    return {**scope, "headers": [one for one in headers if one[0] not in _PRECONDITIONS]}
+
+
+def _share(inner: Scope, scope: Scope) -> None:
+    """Let the layers outside see what the host has put into its scope."""
+    if inner is not scope:
+        scope.update((key, value) for key, value in inner.items() if key != "headers")
+
+
+async def _fail(error: ConfigurationError, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] != "lifespan":
+        raise error
+    await receive()  # lifespan.startup
+    await send({"type": "lifespan.startup.failed", "message": str(error)})

@@ -1,0 +1,94 @@
+"""What a page that may carry an identity says to caches, and what a browser may ask of the host.
+
+An identified page must never be reused: not for the next visitor of a shared cache, not for the
+same browser after log-in or log-out. Header fields are lists of (name, value) pairs; every
+function returns a new list.
+
+Source: RFC 9111 (HTTP caching), RFC 9110 sections 8.8 (validators) and 13.1 (preconditions).
+"""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Callable
+
+Fields = list[tuple[str, str]]
+
+_NEVER_REUSED = "private, no-store, max-age=0"
+
+# What a stored copy would be kept by or compared with; the digests are of the host's bytes.
+_DROPPED = frozenset(
+    "cache-control expires x-accel-expires edge-control etag last-modified accept-ranges "
+    "content-md5 digest repr-digest content-digest".split()
+)
+
+
+def with_vary_cookie(fields: Fields) -> Fields:
+    """Add `Cookie` to `Vary` (RFC 9110, section 12.5.5), which may say so or `*` already."""
+    varied = [token for value in _values(fields, "vary") for token in _tokens(value)]
+    if "*" in varied or "cookie" in varied:
+        return fields
+    return [
+        *((name, value) for name, value in fields if name.lower() != "vary"),
+        ("Vary", ", ".join([*filter(None, _values(fields, "vary")), "Cookie"])),
+    ]
+
+
+def never_reused(fields: Fields) -> Fields:
+    """Let no cache keep the response, and no validator bring an older one back."""
+    transform = any("no-transform" in _tokens(value) for value in _values(fields, "cache-control"))
+    kept = []
+    for name, value in fields:
+        lower = name.lower()
+        if lower in _DROPPED or lower.endswith("-cache-control"):
+            continue
+        if lower == "surrogate-control":
+            # Says which surrogate may process the page (ESI), beside how long it may keep it.
+            directives = [one.strip() for one in value.split(",")]
+            value = ", ".join(one for one in directives if one.lower().startswith("content="))
+            if not value:
+                continue
+        kept.append((name, value))
+    kept.append(("Cache-Control", _NEVER_REUSED + (", no-transform" if transform else "")))
+    return with_vary_cookie(kept)
+
+
+def with_content_length(fields: Fields, length: int | None) -> Fields:
+    """Set the one `Content-Length`, in bytes; with `None` there is none."""
+    kept = [(name, value) for name, value in fields if name.lower() != "content-length"]
+    return kept if length is None else [*kept, ("Content-Length", str(length))]
+
+
+def asks_for_page(method: str, path: str, header: Callable[[str], str | None]) -> bool:
+    """Tell whether the request asks for a page, and may carry a log-in.
+
+    Such a request must reach the host without `If-None-Match` and `If-Modified-Since`: a 304 would
+    bring back a page from before the log-in, or of the user before.
+    """
+    if method not in ("GET", "HEAD") or not (header("cookie") or header("authorization")):
+        return False
+    destination = header("sec-fetch-dest")
+    if destination is None:
+        page = "text/html" in (header("accept") or "").lower()
+    else:
+        page = destination.strip().lower() in ("document", "iframe", "frame")
+    return page and _type_of(path) in (None, "text/html")
+
+
+def _type_of(path: str) -> str | None:
+    # Not `mimetypes.guess_type`: that reads the machine's own tables, where `.php` is a type.
+    global _types
+    if _types is None:
+        _types = mimetypes.MimeTypes()
+    return _types.guess_type(path.rpartition("/")[2])[0]
+
+
+_types: mimetypes.MimeTypes | None = None
+
+
+def _values(fields: Fields, name: str) -> list[str]:
+    return [value for field_name, value in fields if field_name.lower() == name]
+
+
+def _tokens(value: str) -> list[str]:
+    return [token.strip().lower() for token in value.split(",")]

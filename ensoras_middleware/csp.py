@@ -1,0 +1,104 @@
+"""Lets the identify script run under the page's Content Security Policy, and nothing else.
+
+An inline script needs leave. It has it where the policy allows all inline scripts, or where the
+widget tag's nonce, which the identify script copies, is in the policy. Elsewhere the script's
+hash is appended to the directive in effect; the rest of the policy stays as it is, byte for byte.
+
+Source: CSP Level 3, sections 2.2 (policies), 2.3.1 (source lists), 6.7.1 and 6.8 (inline checks).
+"""
+
+from __future__ import annotations
+
+import re
+
+from ensoras_middleware.caching import Fields
+
+_ENFORCED = "content-security-policy"
+_REPORT_ONLY = "content-security-policy-report-only"
+
+# The directives that may govern an inline script, the most specific first (section 6.8.3).
+_SCRIPT_DIRECTIVES = ("script-src-elem", "script-src", "default-src")
+
+# Beside one of these, browsers ignore 'unsafe-inline' (section 6.7.3.3).
+_OVERRIDES_INLINE = re.compile(r"'(?:nonce-[^']+|sha(?:256|384|512)-[^']+|strict-dynamic)'", re.I)
+
+
+def withholds_origin(fields: Fields) -> bool:
+    """Tell whether a policy sandboxes the page into an origin of its own, as hosted uploads are."""
+    return any(
+        name == "sandbox" and "allow-same-origin" not in (token.lower() for token in tokens)
+        for policy in _policies(fields)
+        for name, tokens in _directives(policy).items()
+    )
+
+
+def lets_no_script_run(fields: Fields) -> bool:
+    """Tell whether a policy allows no script at all, so not the widget either."""
+    return any(_is_none(_governing(policy)[1]) for policy in _policies(fields))
+
+
+def admitting(fields: Fields, *, nonce: str | None, hash_source: str | None) -> Fields:
+    """Let every policy, report-only too, admit the script with this nonce or hash."""
+    admitted = []
+    for name, value in fields:
+        if name.lower() in (_ENFORCED, _REPORT_ONLY):
+            value = ",".join(_admitting(policy, nonce, hash_source) for policy in value.split(","))
+        admitted.append((name, value))
+    return admitted
+
+
+def _admitting(policy: str, nonce: str | None, hash_source: str | None) -> str:
+    name, tokens = _governing(policy)
+    if name is None or _is_none(tokens) or _allows_inline(tokens):
+        return policy
+    if nonce and any(_is_nonce(token, nonce) for token in tokens):
+        return policy
+    if hash_source is None:
+        return policy
+    if name == "default-src":  # its hash would switch off inline styles
+        return f"{policy.rstrip('; ')}; script-src {' '.join(tokens)} {hash_source}"
+    parts = policy.split(";")
+    index = next(i for i, part in enumerate(parts) if _split(part)[:1] == [name])
+    parts[index] = f"{parts[index].rstrip()} {hash_source}"
+    return ";".join(parts)
+
+
+def _policies(fields: Fields) -> list[str]:
+    """Return the enforced policies; a field may hold several (section 2.2.2)."""
+    return [one for name, value in fields if name.lower() == _ENFORCED for one in value.split(",")]
+
+
+def _directives(policy: str) -> dict[str, list[str]]:
+    """Return the directives of a policy; the first of a name counts (section 2.2.1)."""
+    directives: dict[str, list[str]] = {}
+    for part in policy.split(";"):
+        name, *tokens = _split(part) or [""]
+        directives.setdefault(name, tokens)
+    return directives
+
+
+def _split(directive: str) -> list[str]:
+    name, *tokens = directive.split() or [""]
+    return [name.lower(), *tokens] if name else []
+
+
+def _governing(policy: str) -> tuple[str | None, list[str]]:
+    directives = _directives(policy)
+    for name in _SCRIPT_DIRECTIVES:
+        if name in directives:
+            return name, directives[name]
+    return None, []
+
+
+def _is_none(tokens: list[str]) -> bool:
+    return [token.lower() for token in tokens] == ["'none'"]
+
+
+def _allows_inline(tokens: list[str]) -> bool:
+    return any(token.lower() == "'unsafe-inline'" for token in tokens) and not any(
+        _OVERRIDES_INLINE.fullmatch(token) for token in tokens
+    )
+
+
+def _is_nonce(token: str, nonce: str) -> bool:
+    return token[:7].lower() == "'nonce-" and token[7:] == f"{nonce}'"

@@ -1,0 +1,77 @@
+"""Which responses may be touched, and to which requests an identity is withheld."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ensoras_middleware.caching import Fields
+from ensoras_middleware.outcome import Outcome
+
+# Statuses without a body, and with a part of one (RFC 9110, section 15).
+_NO_WHOLE_BODY = frozenset([204, 205, 206, 304])
+
+# Encodings in which the bytes of ASCII characters may mean others: the UTF-16 and ISO-2022
+# families of the WHATWG Encoding standard by all their labels, and UTF-7, UTF-32 and HZ.
+_NOT_ASCII = re.compile(r"(?:x-|cs)?(?:utf-?(?:7|16|32)|unicode|ucs-?[24]|iso-?(?:2022|10646)|hz)")
+_CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?\s*([^\s;\"']+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What must be known of a request.
+
+    `path` is without the root path; `header` takes a lower-case name.
+    """
+
+    method: str
+    path: str
+    header: Callable[[str], str | None]
+
+
+def is_html(content_type: str | None) -> bool:
+    """Tell whether a media type is `text/html`, in any case and with any parameters."""
+    return (
+        content_type is not None and content_type.partition(";")[0].strip().lower() == "text/html"
+    )
+
+
+def refusal(request: Request, status: int, fields: Fields) -> Outcome | None:
+    """Return why a response is not touched, or `None` where its body is to be looked at."""
+    types = [value for name, value in fields if name.lower() == "content-type"]
+    if not types or not all(map(is_html, types)):
+        return Outcome.NOT_HTML
+    if status < 200 or status in _NO_WHOLE_BODY:
+        return Outcome.STATUS
+    for name, value in fields:
+        name = name.lower()
+        if name == "content-range":
+            return Outcome.STATUS
+        if name == "content-encoding" and value.strip().lower() not in ("", "identity"):
+            return Outcome.ENCODED
+        if name == "content-disposition" and _disposition(value) not in ("", "inline"):
+            return Outcome.ATTACHMENT
+    charset = _CHARSET.search(types[-1])
+    if charset is not None and _NOT_ASCII.match(charset[1].lower()):
+        return Outcome.CHARSET
+    return Outcome.HEAD if request.method == "HEAD" else None
+
+
+def _disposition(value: str) -> str:
+    # Whatever is not known counts as an attachment (RFC 6266, section 4.2).
+    return value.partition(";")[0].strip().lower()
+
+
+def withholds_identity(request: Request) -> bool:
+    """Tell whether a request is one whose answer nobody opens as a page of this site.
+
+    Another site's `<img>`, `<script>` or `fetch`, or this site's own scripts and service workers
+    where they did not ask for HTML (Fetch Metadata Request Headers, sections 2.1 to 2.3).
+    """
+    site = (request.header("sec-fetch-site") or "").strip().lower()
+    mode = (request.header("sec-fetch-mode") or "").strip().lower()
+    if site in ("cross-site", "same-site") and mode != "navigate":
+        return True
+    destination = (request.header("sec-fetch-dest") or "").strip().lower()
+    return destination == "empty" and "text/html" not in (request.header("accept") or "").lower()

@@ -1,0 +1,344 @@
+"""One response: whether it is identified, with which header fields and bytes.
+
+This is all of the decision and none of the input and output. An adapter tells it the request,
+then the status, header fields and body of the host's answer, reads the user where that is
+needed, and sends what it returns. The host's own lists and bytes are never changed.
+
+Whatever goes wrong in here ends in the host's own bytes, and one line in the log.
+"""
+
+from __future__ import annotations
+
+import inspect
+from types import TracebackType
+
+from ensoras_middleware import caching, csp, snippet
+from ensoras_middleware.caching import Fields
+from ensoras_middleware.eligibility import Request, refusal, withholds_identity
+from ensoras_middleware.errors import ConfigurationError
+from ensoras_middleware.identity import Identity, canonical_email, identity_hash
+from ensoras_middleware.outcome import Outcome
+from ensoras_middleware.scanner import TAG_LIMIT, Scanner, WidgetTag
+from ensoras_middleware.widget import Widget, logger
+
+OUTCOME_FIELD = "X-Ensoras-Outcome"
+
+# How far before the widget's address an identify script can begin.
+_REACH = TAG_LIMIT + 2048
+
+
+class Injection:
+    """What becomes of one response.
+
+    Where `outcome` is set by construction, `fields` and the host's own body go out. Elsewhere
+    the adapter goes one of two ways, and reads the user inside `with injection.reading_user():`
+
+    * a whole body: `names_widget`, and if it does, the user and `whole`;
+    * a stream: the user, `start_stream`, then `feed` for each chunk, and `finish`.
+
+    Then `fields` are those that go out.
+    """
+
+    __slots__ = (
+        "_blanker", "_email", "_held", "_host_fields", "_request", "_scanner", "_script", "_sent",
+        "_widget", "fields", "outcome",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        widget: Widget,
+        request: Request,
+        status: int,
+        fields: Fields,
+        *,
+        exempt: bool = False,  # by a decorator of the view
+    ) -> None:
+        self._widget = widget
+        self._request = request
+        self._host_fields = self.fields = fields
+        self.outcome: Outcome | None = None
+        self._email: str | None = None  # of the logged-in user, canonical
+        self._scanner: Scanner | None = None  # while a widget tag is looked for
+        self._script: bytes | None = None  # of a stream, where its text is known beforehand
+        self._blanker: snippet.IdentityBlanker | None = None
+        self._held = b""  # the end of the stream that may belong to a widget tag
+        self._sent = 0  # how much of the stream has gone out before it, in bytes
+        try:
+            self._judge(status, exempt)
+        except Exception as error:
+            self._failed(error, b"")
+
+    def _judge(self, status: int, exempt: bool) -> None:
+        fields = self._host_fields
+        reason = refusal(self._request, status, fields)
+        if reason in (None, Outcome.HEAD) and (exempt or self._widget.excludes(self._request.path)):
+            reason = Outcome.EXCLUDED
+        if reason is Outcome.ENCODED:
+            self._because(
+                reason,
+                "A page is compressed before it reaches the Ensoras middleware, so it stays "
+                "anonymous: move the compressing middleware to the outside of this one.",
+            )
+        if reason is Outcome.HEAD:
+            fields = caching.with_vary_cookie(fields)
+        if reason is not None:
+            self._decide(reason, fields)
+
+    def is_whole(self, received: int) -> bool:
+        """Tell whether so many bytes of body are all that the host has announced."""
+        lengths = [value for name, value in self._host_fields if name.lower() == "content-length"]
+        return lengths == [str(received)]
+
+    def reading_user(self) -> _ReadingUser:
+        """Return the context in which the user is read; on an `Exception` there is no user."""
+        return _ReadingUser(self)
+
+    # A whole body ---------------------------------------------------------------------------
+
+    def names_widget(self, body: bytes) -> bool:
+        """Tell whether a whole body holds the widget's address; elsewhere no user matters."""
+        if self._widget.find_address(body) >= 0:
+            return True
+        self._decide(Outcome.NO_WIDGET, self._host_fields)
+        return False
+
+    def whole(self, body: bytes, email: object) -> bytes:
+        """Return the body that goes out in place of `body`, for the user with this e-mail."""
+        try:
+            return self._whole(body, email)
+        except Exception as error:
+            return self._failed(error, body)
+
+    def _whole(self, host_body: bytes, email: object) -> bytes:
+        body = self._without_strangers(host_body)
+        fields = caching.with_vary_cookie(self._host_fields)
+        if body is not host_body:
+            fields = caching.with_content_length(caching.never_reused(fields), len(body))
+        self._look_for_tag(email)
+        if self.outcome is Outcome.WITHHELD:
+            fields = caching.never_reused(fields)
+        place = None if self._scanner is None else self._next_place(self._scanner, body)
+        if place is None:
+            self._decide(self.outcome or Outcome.NO_TAG, fields)
+            return body
+        tag, script = place
+        source = snippet.hash_source(script)
+        fields = csp.admitting(fields, nonce=tag.nonce, hash_source=source)
+        body = _inserted(body, tag.start, snippet.script_element(script, tag.nonce))
+        fields = caching.with_content_length(caching.never_reused(fields), len(body))
+        self._decide(Outcome.IDENTIFIED, fields)
+        return body
+
+    def _without_strangers(self, body: bytes) -> bytes:
+        """Drop identify scripts with which the page arrives, as it may from a cache inside us."""
+        previous, found = 0, self._widget.find_address(body)
+        while found >= 0:
+            if body.rfind(snippet.MARK, max(found - _REACH, previous), found) >= 0:
+                self._tell_stranger()
+                return snippet.without_identify_scripts(body)
+            previous, found = found, self._widget.find_address(body, found + 1)
+        return body
+
+    def _tell_stranger(self) -> None:
+        logger.error(
+            "A page reached the Ensoras middleware with an identify script in it, perhaps another "
+            "visitor's: it was taken out. Use one layer of this middleware, outside every cache."
+        )
+
+    # A stream -------------------------------------------------------------------------------
+
+    def start_stream(self, email: object) -> None:
+        """Decide about the fields of a stream, which leave before its widget tag is seen."""
+        self._blanker = snippet.IdentityBlanker()
+        try:
+            self._start_stream(email)
+        except Exception as error:
+            self._failed(error, b"")
+
+    def _start_stream(self, email: object) -> None:
+        fields = caching.with_vary_cookie(self._host_fields)
+        self._look_for_tag(email)
+        if self._scanner is not None and self._widget.slug is not None:
+            self._script = self._script_for(self._widget.slug)
+            if self._script is None:
+                self._scanner = None
+            else:
+                source = snippet.hash_source(self._script)
+                fields = csp.admitting(fields, nonce=None, hash_source=source)
+        if self._scanner is not None:
+            fields = caching.with_content_length(caching.never_reused(fields), None)
+        elif self.outcome is Outcome.WITHHELD:
+            fields = caching.never_reused(fields)
+        self._decide(self.outcome or Outcome.STREAMING, fields)
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Return what can leave of the stream, now that the host has sent this chunk."""
+        held, self._held = self._held, b""
+        try:
+            return self._feed(held, chunk)
+        except Exception as error:
+            return self._failed(error, held + chunk)
+
+    def _feed(self, held: bytes, chunk: bytes) -> bytes:
+        if self._blanker is not None:
+            chunk = self._blanker.feed(chunk)
+            if self._blanker.found:
+                self._tell_stranger()
+                self._blanker.found = False
+        data = held + chunk if held else chunk
+        if self._scanner is None:
+            return data
+        place = self._next_place(self._scanner, chunk)
+        if place is not None:
+            tag, script = place
+            self._scanner = None
+            element = snippet.script_element(script, tag.nonce)
+            return _inserted(data, tag.start - self._sent, element)
+        if self._scanner is None or self._scanner.ended:
+            self._scanner = None
+            return data
+        cut = self._scanner.released - self._sent
+        self._sent += cut
+        self._held = data[cut:]
+        return data[:cut]
+
+    def finish(self) -> bytes:
+        """Return what was held back, at the end of the stream."""
+        self._scanner = None
+        held, self._held = self._held, b""
+        return held
+
+    # Decisions ------------------------------------------------------------------------------
+
+    def _look_for_tag(self, email: object) -> None:
+        """Begin to look for the widget tag, or set why no script may follow."""
+        if email is None:
+            self._because(Outcome.ANONYMOUS)
+            return
+        if inspect.iscoroutine(email):
+            email.close()  # an asynchronous `get_email` that did not look like one
+        self._email = canonical_email(email)
+        if self._email is None:
+            self._because(
+                Outcome.EMAIL_REFUSED,
+                "A logged-in user's e-mail cannot be signed safely, so the visitor stays "
+                "anonymous: signed are plain ASCII addresses of the form local@domain.",
+            )
+        elif withholds_identity(self._request) or csp.withholds_origin(self._host_fields):
+            self._because(Outcome.WITHHELD)
+        elif csp.lets_no_script_run(self._host_fields):
+            self._because(Outcome.CSP_BLOCKED)
+        else:
+            self._scanner = Scanner(self._widget.address)
+
+    def _next_place(self, scanner: Scanner, chunk: bytes) -> tuple[WidgetTag, bytes] | None:
+        """Return the next widget tag that can be identified, and the script for it."""
+        tag = scanner.feed(chunk)
+        while tag is not None:
+            if tag.dangling:
+                self._because(
+                    Outcome.DANGLING,
+                    "A widget tag holds `<script` or `<style` in an attribute, as if markup had "
+                    "been injected before it: the page stays anonymous.",
+                )
+                self._scanner = None
+                return None
+            script = self._script or self._script_for(tag.slug)
+            if script is not None and self._may_run(script, tag):
+                return tag, script
+            tag = scanner.feed(b"")
+        if scanner.doubt is not None:
+            self._because(Outcome.AMBIGUOUS)
+        return None
+
+    def _may_run(self, script: bytes, tag: WidgetTag) -> bool:
+        """Tell whether the policy admits the script, where its header field has left already."""
+        if self.outcome is not Outcome.STREAMING:
+            return True
+        source = snippet.hash_source(script)
+        return csp.admitting(self.fields, nonce=tag.nonce, hash_source=source) == self.fields
+
+    def _script_for(self, slug: str) -> bytes | None:
+        assert self._email is not None
+        try:
+            secret = self._widget.secret(slug)
+        except Exception as error:
+            self._because(
+                Outcome.SECRET_ERROR,
+                "The secret of a widget cannot be had (%s), so its visitors stay anonymous.",
+                str(error) if isinstance(error, ConfigurationError) else _kind_and_place(error),
+            )
+            return None
+        if secret is None:
+            self._because(
+                Outcome.NO_SECRET, "There is no secret for the slug `%s` of a widget tag.", slug
+            )
+            return None
+        return snippet.identify_script(Identity(self._email, identity_hash(self._email, secret)))
+
+    def _because(self, outcome: Outcome, message: str = "", *arguments: object) -> None:
+        if message:
+            self._widget.warn_once(outcome.value, message, *arguments)
+        if self.outcome is None:
+            self.outcome = outcome
+
+    def leave(self, outcome: Outcome) -> None:
+        """Leave the response as it is, for a reason that only the adapter knows."""
+        self._decide(outcome, self._host_fields)
+
+    def _decide(self, outcome: Outcome, fields: Fields) -> None:
+        self.outcome = outcome
+        self.fields = [*fields, (OUTCOME_FIELD, outcome.value)] if self._widget.debug else fields
+        logger.debug("%s", outcome.value)
+
+    def _failed(self, error: Exception, body: bytes) -> bytes:
+        where = _kind_and_place(error)
+        self._widget.warn_once(
+            where, "The Ensoras middleware failed, and left a page alone: %s", where
+        )
+        self._scanner = None
+        self._decide(Outcome.ERROR, self._host_fields)
+        return body
+
+    def user_failed(self, error: Exception) -> None:
+        """Log that the host's way to read the user raised, and go on with nobody."""
+        where = _kind_and_place(error)
+        self._because(
+            Outcome.USER_ERROR, "Reading the user failed, so the visitor stays anonymous: %s", where
+        )
+
+
+class _ReadingUser:
+    __slots__ = ("_injection",)
+
+    def __init__(self, injection: Injection) -> None:
+        self._injection = injection
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        if not isinstance(error, Exception):
+            return False  # cancellation among others
+        self._injection.user_failed(error)
+        return True
+
+
+def _inserted(body: bytes, place: int, element: bytes) -> bytes:
+    view = memoryview(body)
+    return b"".join((view[:place], element, view[place:]))
+
+
+def _kind_and_place(error: BaseException) -> str:
+    """Say what was raised and where, but not with which words: they may hold an address."""
+    place, traceback = "", error.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        place = f" at {code.co_filename}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return type(error).__qualname__ + place

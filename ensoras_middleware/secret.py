@@ -1,0 +1,145 @@
+"""The secrets of widgets: where they come from, and which are refused.
+
+A secret is asked for by slug, for every identified page, so that it can be rotated while the
+site runs. No secret is ever part of a message or a `repr`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ensoras_middleware.errors import ConfigurationError
+from ensoras_middleware.widget_tag import SLUG
+
+SecretSource = Callable[[str], "str | bytes | None"]
+
+_SETTING = "ENSORAS_WIDGET_SECRET (keyword `secret`)"
+_FILE_SETTING = "ENSORAS_WIDGET_SECRET_FILE"
+_REMEDY = "copy the widget secret from the Ensoras dashboard"
+
+_MIN_BYTES = 16  # half of SHA-256; the dashboard's secrets are longer
+_PLACEHOLDER = re.compile(
+    rb"\W*(?:your|change|replace|insert|paste|todo)(?:[\W_]|me\b|me_).*", re.I | re.S
+)
+
+# A file that was written this recently may be written again within its clock's resolution.
+_SETTLED_AFTER_NS = 2_000_000_000
+
+_logger = logging.getLogger("ensoras_middleware")
+
+
+def checked_secret(value: object, setting: str = _SETTING) -> bytes:
+    """Return the secret as the bytes that sign.
+
+    Raises `ConfigurationError`, naming `setting`, where no real secret looks like this.
+    """
+    if not isinstance(value, str | bytes):
+        raise ConfigurationError(f"{setting} must be text, not {type(value).__name__}: {_REMEDY}.")
+    secret = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+    if not secret.strip():
+        raise ConfigurationError(f"{setting} is blank: {_REMEDY}.")
+    if secret != secret.strip():
+        raise ConfigurationError(f"{setting} has white space around it: {_REMEDY} without it.")
+    if _PLACEHOLDER.fullmatch(secret):
+        raise ConfigurationError(f"{setting} is still a placeholder: {_REMEDY}.")
+    if len(secret) < _MIN_BYTES:
+        raise ConfigurationError(
+            f"{setting} is shorter than {_MIN_BYTES} bytes, so it is not the widget's: {_REMEDY}."
+        )
+    return secret
+
+
+def secret_source(secret: object) -> SecretSource:
+    """Return what gives the secret of a slug, from any of the forms that `secret` may have.
+
+    Raises `ConfigurationError` where it has none of them.
+    """
+    if isinstance(secret, Mapping):
+        secrets = {_checked_slug(slug): checked_secret(one) for slug, one in secret.items()}
+        if not secrets:
+            raise ConfigurationError(f"{_SETTING} is an empty mapping: name a slug and its secret.")
+        return secrets.get
+    if callable(secret):
+        if inspect.iscoroutinefunction(secret) or inspect.iscoroutinefunction(
+            getattr(secret, "__call__", None)  # noqa: B004
+        ):
+            raise ConfigurationError(
+                f"{_SETTING} is an asynchronous callable: give a synchronous one."
+            )
+        return secret
+    key = checked_secret(secret)
+    return lambda slug: key
+
+
+def _checked_slug(slug: object) -> str:
+    if not isinstance(slug, str) or not SLUG.fullmatch(slug):
+        raise ConfigurationError(
+            f"{_SETTING} is a mapping with a key that is no slug: use the slugs of your widgets, "
+            "letters, digits, `-` and `_`."
+        )
+    return slug
+
+
+def secret_from_file(path: str | os.PathLike[str]) -> SecretFile:
+    """Return a `secret` that is read from a file, and read again when the file has changed.
+
+    One trailing newline is dropped. While the file is unreadable or holds no usable secret,
+    the last good one stays in use, with a warning. Replace the file in one step (write another,
+    then rename it), so that no half of it is ever read.
+
+    Raises `ConfigurationError` where the file cannot be read now, or holds no usable secret.
+    """
+    return SecretFile(Path(path))
+
+
+class SecretFile:
+    """A secret in a file; see `secret_from_file`."""
+
+    __slots__ = ("_path", "_state", "_warned")
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._warned = False
+        try:
+            self._state = self._read()
+        except OSError as error:
+            raise ConfigurationError(
+                f"{_FILE_SETTING} cannot be read ({error.strerror}): name a file that holds the "
+                "widget secret and that this process may read."
+            ) from None
+
+    def __call__(self, slug: str) -> bytes:
+        """Return the secret as the file has it now."""
+        stamp, secret = self._state
+        try:
+            if stamp is None or stamp != self._stamp():
+                self._state = stamp, secret = self._read()
+            self._warned = False
+        except (OSError, ConfigurationError) as error:
+            if not self._warned:
+                self._warned = True
+                _logger.warning(
+                    "%s cannot be used now (%s): the last good secret stays in use.",
+                    _FILE_SETTING,
+                    getattr(error, "strerror", None) or error,
+                )
+        return secret
+
+    def _stamp(self) -> tuple[int, ...]:
+        status = os.stat(self._path)
+        return (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
+
+    def _read(self) -> tuple[tuple[int, ...] | None, bytes]:
+        stamp = self._stamp()
+        content = self._path.read_bytes()
+        if content.endswith(b"\n"):
+            content = content[:-1].removesuffix(b"\r")
+        secret = checked_secret(content, _FILE_SETTING)
+        settled = time.time_ns() - stamp[0] > _SETTLED_AFTER_NS
+        return (stamp if settled else None), secret

@@ -1,0 +1,197 @@
+"""The Django middleware: drives the core, under WSGI and ASGI."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing
+from inspect import isawaitable
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.core.exceptions import MiddlewareNotUsed
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from django_ensoras.conf import options
+from django_ensoras.users import current_users_email
+from ensoras_middleware.caching import Fields, asks_for_page
+from ensoras_middleware.eligibility import Request, is_html
+from ensoras_middleware.injection import Injection
+from ensoras_middleware.outcome import Outcome
+from ensoras_middleware.widget import is_async, logger, require_sync, widget_from
+
+_RESPONSIBLE = "ensoras_middleware"
+_PRECONDITIONS = ("HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE")
+
+
+class EnsorasMiddleware:
+    """Identifies the logged-in user on every page that carries the widget tag.
+
+    Put it high in `MIDDLEWARE`, with only `GZipMiddleware` and `ConditionalGetMiddleware` above.
+
+    Raises `ConfigurationError` where a setting is missing or cannot work.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        widget = widget_from(options())
+        if widget is None:
+            raise MiddlewareNotUsed("ENSORAS_ENABLED is False")
+        self.get_response = get_response
+        self._widget = widget
+        self._get_email = widget.get_email or current_users_email
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
+        else:
+            require_sync(widget.get_email)
+
+    def __call__(self, request: HttpRequest) -> Any:
+        """Answer one request as the rest of the site does."""
+        if self._is_async:
+            return self._answer_async(request)
+        if not self._is_responsible(request):
+            return self.get_response(request)
+        taken = _take_preconditions(request)
+        try:
+            response: HttpResponseBase = self.get_response(request)
+        finally:
+            _give_back(request, taken)
+        injection = self._injection(request, response)
+        if injection is None or not _needs_user(injection, response):
+            return _left(injection, response)
+        email = None
+        with injection.reading_user():
+            email = self._get_email(request)
+        return _identified(injection, response, email)
+
+    async def _answer_async(self, request: HttpRequest) -> Any:
+        if not self._is_responsible(request):
+            return await self.get_response(request)
+        taken = _take_preconditions(request)
+        try:
+            response: HttpResponseBase = await self.get_response(request)
+        finally:
+            _give_back(request, taken)
+        injection = self._injection(request, response)
+        if injection is None or not _needs_user(injection, response):
+            return _left(injection, response)
+        email = None
+        with injection.reading_user():
+            email = await self._email_async(request)
+        return _identified(injection, response, email)
+
+    async def _email_async(self, request: HttpRequest) -> Any:
+        if is_async(self._get_email):
+            return await self._get_email(request)
+        # It may query the database. Not `request.auser()`: impersonation replaces `user` only.
+        email = await sync_to_async(self._get_email)(request)
+        return await email if isawaitable(email) else email
+
+    def _is_responsible(self, request: HttpRequest) -> bool:
+        marks = getattr(request, "scope", request.META)
+        return marks.setdefault(_RESPONSIBLE, self) is self
+
+    def _injection(self, request: HttpRequest, response: HttpResponseBase) -> Injection | None:
+        if not (is_html(response.headers.get("Content-Type")) or self._widget.debug):
+            logger.debug("%s", Outcome.NOT_HTML.value)
+            return None
+        view = getattr(request.resolver_match, "func", None)
+        return Injection(
+            self._widget,
+            _request(request),
+            response.status_code,
+            list(response.headers.items()),
+            exempt=getattr(view, "ensoras_exempt", False),
+        )
+
+
+def _needs_user(injection: Injection, response: Any) -> bool:
+    if injection.outcome is not None:
+        return False
+    return bool(response.streaming) or injection.names_widget(response.content)
+
+
+def _left(injection: Injection | None, response: HttpResponseBase) -> Any:
+    return response if injection is None else _copy(response, injection.fields)
+
+
+def _identified(injection: Injection, response: Any, email: object) -> Any:
+    if response.streaming:
+        injection.start_stream(email)
+        answer = _copy(response, injection.fields, always=True)
+        answer.file_to_stream = None  # a server's file_wrapper would go around the stream
+        stream = _stream_async if response.is_async else _stream
+        answer.streaming_content = stream(injection, response.streaming_content)
+        return answer
+    body = injection.whole(response.content, email)
+    answer = _copy(response, injection.fields, always=True)
+    answer.content = body
+    return answer
+
+
+def _copy(response: Any, fields: Fields, *, always: bool = False) -> Any:
+    """Return the response with these fields: a copy, since the host may keep its own."""
+    if not always and fields == list(response.headers.items()):
+        return response
+    answer: Any = response.__class__.__new__(response.__class__)
+    answer.__dict__.update(response.__dict__)
+    answer.headers = type(response.headers)(dict(fields))
+    answer.cookies = response.cookies.copy()
+    answer._resource_closers = list(response._resource_closers)
+    return answer
+
+
+def _stream(injection: Injection, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    try:
+        for chunk in chunks:
+            if data := injection.feed(chunk):
+                yield data
+    except Exception:  # what was held back belongs before it
+        if held := injection.finish():
+            yield held
+        raise
+    if held := injection.finish():
+        yield held
+
+
+async def _stream_async(injection: Injection, chunks: Any) -> AsyncIterator[bytes]:
+    try:
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                if data := injection.feed(chunk):
+                    yield data
+    except Exception:
+        if held := injection.finish():
+            yield held
+        raise
+    if held := injection.finish():
+        yield held
+
+
+def _request(request: HttpRequest) -> Request:
+    def header(name: str) -> str | None:
+        value: str | None = request.META.get("HTTP_" + name.upper().replace("-", "_"))
+        return value
+
+    return Request(request.method or "GET", request.path_info, header)
+
+
+def _take_preconditions(request: HttpRequest) -> dict[str, str]:
+    """Take from the request what would bring back a page from before the log-in."""
+    meta = request.META
+    if not any(key in meta for key in _PRECONDITIONS):
+        return {}
+    seen = _request(request)
+    if not asks_for_page(seen.method, seen.path, seen.header):
+        return {}
+    request.__dict__.pop("headers", None)  # made of META when first asked for
+    return {key: meta.pop(key) for key in _PRECONDITIONS if key in meta}
+
+
+def _give_back(request: HttpRequest, taken: dict[str, str]) -> None:
+    if taken:
+        request.META.update(taken)
+        request.__dict__.pop("headers", None)

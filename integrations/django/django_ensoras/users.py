@@ -1,0 +1,38 @@
+"""Who is logged in to a Django site: `request.user`, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import apps
+from django.http import HttpRequest
+
+# Where a staff member acts as a customer: the session keys of django-hijack, django-impersonate,
+# django-loginas and django-su.
+_IMPERSONATION_KEYS = ("hijack_history", "_impersonate", "loginas_from_user", "exit_users_pk")
+
+
+def current_users_email(request: HttpRequest) -> Any:
+    """Return the e-mail of `request.user`, or `None` for an anonymous or inactive one.
+
+    With django-allauth installed only an address that it knows to be verified is returned.
+    A staff member acting as a customer counts as anonymous.
+    """
+    user: Any = getattr(request, "user", None)
+    if user is None or not user.is_authenticated or not user.is_active or _is_impersonated(request):
+        return None
+    field = user.get_email_field_name() if hasattr(user, "get_email_field_name") else "email"
+    email = getattr(user, field, None)
+    if email and apps.is_installed("allauth.account") and not _is_verified(user, email):
+        return None
+    return email
+
+
+def _is_impersonated(request: HttpRequest) -> bool:
+    session: Any = getattr(request, "session", {})
+    return any(session.get(key) for key in _IMPERSONATION_KEYS)
+
+
+def _is_verified(user: Any, email: str) -> bool:
+    addresses: Any = apps.get_model("account", "EmailAddress")
+    return bool(addresses.objects.filter(user=user, email__iexact=email, verified=True).exists())

@@ -1,0 +1,182 @@
+"""`Ensoras`, the extension: drives the core from `before_request` and `after_request`.
+
+The user is read inside `after_request`, since the request context is gone when `wsgi_app` returns.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from flask import Flask, Response, current_app, request
+from markupsafe import Markup
+from werkzeug.datastructures import Headers
+
+from ensoras_middleware.caching import Fields, asks_for_page
+from ensoras_middleware.eligibility import is_html
+from ensoras_middleware.injection import Injection
+from ensoras_middleware.outcome import Outcome
+from ensoras_middleware.widget import (
+    Widget,
+    logger,
+    options_from_settings,
+    require_sync,
+    widget_from,
+    widget_tag_from,
+)
+from ensoras_middleware.wsgi import PRECONDITIONS, RESPONSIBLE, request_of
+from flask_ensoras.users import current_users_email
+
+_View = TypeVar("_View", bound=Callable[..., Any])
+_EmailGetter = TypeVar("_EmailGetter", bound=Callable[[], Any])
+
+_EXEMPT = "_ensoras_exempt"
+# In an environment: the preconditions that the view does not see.
+_TAKEN = "ensoras_middleware.preconditions"
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What `app.extensions["ensoras"]` holds."""
+
+    widget: Widget
+
+
+class Ensoras:
+    """Identifies the logged-in user on every page of `app` that carries the widget tag.
+
+    By default that is Flask-Login's `current_user`; `email_getter` names another source.
+
+    Raises `ConfigurationError` where a setting is missing or cannot work.
+    """
+
+    def __init__(self, app: Flask | None = None) -> None:
+        self._email_getter: Callable[[], Any] | None = None
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Read `app.config`, and look at every response of `app` from now on.
+
+        Raises `ConfigurationError` where a setting is missing or cannot work.
+        """
+        options = options_from_settings(app.config)
+        app.jinja_env.globals["ensoras_widget"] = lambda nonce=None: Markup(
+            widget_tag_from(options, nonce=nonce)
+        )
+        widget = widget_from(options)
+        if widget is None:
+            return
+        require_sync(widget.get_email)
+        app.extensions["ensoras"] = _State(widget)
+        # First of all: a `before_request` that answers by itself must not see them either.
+        app.before_request_funcs.setdefault(None, []).insert(0, _take_preconditions)
+        app.after_request(self._after_request)
+        app.teardown_request(_give_preconditions_back)
+
+    def email_getter(self, function: _EmailGetter) -> _EmailGetter:
+        """Let `function` say who is logged in: it returns the e-mail, or `None`.
+
+        Raises `ConfigurationError` for an asynchronous function.
+        """
+        require_sync(function)
+        self._email_getter = function
+        return function
+
+    def exempt(self, view: _View) -> _View:
+        """Never touch what this view answers. The order of decorators does not matter."""
+        setattr(view, _EXEMPT, True)
+        return view
+
+    def _after_request(self, response: Response) -> Response:
+        _give_preconditions_back()
+        widget: Widget = current_app.extensions["ensoras"].widget
+        if not (is_html(response.headers.get("Content-Type")) or widget.debug):
+            logger.debug("%s", Outcome.NOT_HTML.value)
+            return response
+        if request.environ.setdefault(RESPONSIBLE, self) is not self:
+            return response
+        injection = Injection(
+            widget,
+            request_of(request.environ),
+            response.status_code,
+            list(response.headers),
+            exempt=_is_exempt(),
+        )
+        if injection.outcome is not None:
+            return _answer(response, injection.fields)
+        if response.is_sequence:
+            return self._whole(injection, response, b"".join(response.iter_encoded()))
+        injection.start_stream(self._email(injection, widget))
+        return _answer(response, injection.fields, _stream(injection, response.iter_encoded()))
+
+    def _whole(self, injection: Injection, response: Response, body: bytes) -> Response:
+        if not injection.names_widget(body):
+            return _answer(response, injection.fields)
+        widget = current_app.extensions["ensoras"].widget
+        changed = injection.whole(body, self._email(injection, widget))
+        return _answer(response, injection.fields, None if changed is body else [changed])
+
+    def _email(self, injection: Injection, widget: Widget) -> object:
+        with injection.reading_user():
+            getter = self._email_getter or widget.get_email
+            return getter() if getter is not None else current_users_email(widget)
+        return None
+
+
+def _is_exempt() -> bool:
+    view = current_app.view_functions.get(request.endpoint or "")
+    return bool(getattr(view, _EXEMPT, False))
+
+
+def _answer(response: Response, fields: Fields, body: Any = None) -> Response:
+    """Return a copy of the host's response with these fields and this body."""
+    if body is None and fields == list(response.headers):
+        return response
+    answer: Response = copy.copy(response)
+    answer.headers = Headers(fields)
+    answer._on_close = [response.close]
+    if body is not None:
+        answer.response = body
+        answer.direct_passthrough = False
+    return answer
+
+
+def _stream(injection: Injection, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    try:
+        for chunk in chunks:
+            data = injection.feed(chunk)
+            if data:
+                yield data
+    except Exception:
+        held = injection.finish()
+        if held:
+            yield held
+        raise
+    held = injection.finish()
+    if held:
+        yield held
+
+
+def _take_preconditions() -> None:
+    environ = request.environ
+    seen = request_of(environ)
+    if any(key in environ for key in PRECONDITIONS) and asks_for_page(
+        seen.method, seen.path, seen.header
+    ):
+        environ[_TAKEN] = {key: environ.pop(key) for key in PRECONDITIONS if key in environ}
+        _forget_cached()
+
+
+def _give_preconditions_back(error: BaseException | None = None) -> None:
+    taken = request.environ.pop(_TAKEN, None)
+    if taken:
+        request.environ.update(taken)
+        _forget_cached()
+
+
+def _forget_cached() -> None:
+    for name in ("if_none_match", "if_modified_since"):
+        request.__dict__.pop(name, None)

@@ -1,0 +1,31 @@
+"""Who is logged in to a Flask site: Flask-Login's `current_user`, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import current_app
+
+from ensoras_middleware.widget import Widget
+
+
+def current_users_email(widget: Widget) -> Any:
+    """Return the e-mail of Flask-Login's current user, or `None` for an anonymous one.
+
+    A user whom Flask-Security knows to be unconfirmed counts as anonymous.
+    """
+    if not hasattr(current_app, "login_manager"):
+        widget.warn_once(
+            "no-login-manager",
+            "Nothing tells Ensoras who is logged in: set up Flask-Login's LoginManager, or "
+            "decorate a function that returns the e-mail with @ensoras.email_getter.",
+        )
+        return None
+    from flask_login import current_user
+
+    if not current_user or not current_user.is_authenticated or not current_user.is_active:
+        return None
+    security = current_app.extensions.get("security")
+    if getattr(security, "confirmable", False) and current_user.confirmed_at is None:
+        return None
+    return getattr(current_user, "email", None)
