@@ -26,7 +26,7 @@ from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.widget import Options, Widget, logger, widget_from_keywords
 
 # In a scope: the layer of this middleware that is responsible for the response.
-_RESPONSIBLE = "ensoras_middleware"
+_RESPONSIBLE = "ensoras_middleware.layer"
 
 # Extensions by which the server sends a file that never passes here as bytes.
 _FILES = ("http.response.pathsend", "http.response.zerocopysend")

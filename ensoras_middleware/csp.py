@@ -37,7 +37,7 @@ def lets_no_script_run(fields: Fields) -> bool:
     return any(_is_none(_governing(policy)[1]) for policy in _policies(fields))
 
 
-def admitting(fields: Fields, *, nonce: str | None, hash_source: str | None) -> Fields:
+def admitting(fields: Fields, *, nonce: str | None, hash_source: str) -> Fields:
     """Let every policy, report-only too, admit the script with this nonce or hash."""
     admitted = []
     for name, value in fields:
@@ -47,13 +47,13 @@ def admitting(fields: Fields, *, nonce: str | None, hash_source: str | None) -> 
     return admitted
 
 
-def _admitting(policy: str, nonce: str | None, hash_source: str | None) -> str:
+def _admitting(policy: str, nonce: str | None, hash_source: str) -> str:
     name, tokens = _governing(policy)
     if name is None or _is_none(tokens) or _allows_inline(tokens):
         return policy
     if nonce and any(_is_nonce(token, nonce) for token in tokens):
         return policy
-    if hash_source is None:
+    if hash_source in tokens:
         return policy
     if name == "default-src":  # its hash would switch off inline styles
         return f"{policy.rstrip('; ')}; script-src {' '.join(tokens)} {hash_source}"

@@ -33,21 +33,27 @@ _BEFORE = (
 _AFTER = b");"
 
 _OWN_SCRIPT = re.compile(
-    rb'<script(?: nonce="[A-Za-z0-9+/_=-]++")?>%s\{[^<]*+\}%s</script>'
+    rb'<script(?: nonce="[A-Za-z0-9+/_=-]++")?>%s\{[^}]*+\}%s</script>'
     % (re.escape(_BEFORE), re.escape(_AFTER))
 )
 
 _CALL_START = _BEFORE + b"{"
 
-_UNSAFE_IN_HTML = [(char, f"\\u{ord(char):04x}") for char in "<>&'"]
+# What HTML could read as markup; and `}`, so that the first one ends the identity.
+_ESCAPES = [(char, f"\\u{ord(char):04x}") for char in "<>&'}"]
 
 
 def identify_script(identity: Identity) -> bytes:
     """Return the text of the identify script: pure ASCII, safe inside any `script` element."""
-    call = json.dumps({"email": identity.email, "hash": identity.hash}, separators=(",", ":"))
-    for char, escape in _UNSAFE_IN_HTML:
-        call = call.replace(char, escape)
+    call = f'{{"email":{_json(identity.email)},"hash":{_json(identity.hash)}}}'
     return _BEFORE + call.encode("ascii") + _AFTER
+
+
+def _json(value: str) -> str:
+    text = json.dumps(value)  # ASCII alone: U+2028 and U+2029 are escaped too
+    for char, escape in _ESCAPES:
+        text = text.replace(char, escape)
+    return text
 
 
 def script_element(script: bytes, nonce: str | None) -> bytes:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 # In an environment: the layer of this middleware that is responsible for the response.
-RESPONSIBLE = "ensoras_middleware"
+RESPONSIBLE = "ensoras_middleware.layer"
 
 PRECONDITIONS = ("HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE")
 

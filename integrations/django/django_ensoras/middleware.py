@@ -20,7 +20,7 @@ from ensoras_middleware.injection import Injection
 from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.widget import is_async, logger, require_sync, widget_from
 
-_RESPONSIBLE = "ensoras_middleware"
+_RESPONSIBLE = "ensoras_middleware.layer"
 _PRECONDITIONS = ("HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE")
 
 
