@@ -18,8 +18,9 @@ from ensoras_middleware.eligibility import Request, refusal, withholds_identity
 from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.identity import Identity, canonical_email, identity_hash
 from ensoras_middleware.outcome import Outcome
-from ensoras_middleware.scanner import TAG_LIMIT, Scanner, WidgetTag
+from ensoras_middleware.scanner import Scanner
 from ensoras_middleware.widget import Widget, logger
+from ensoras_middleware.widget_tag import TAG_LIMIT, WidgetTag
 
 OUTCOME_FIELD = "X-Ensoras-Outcome"
 

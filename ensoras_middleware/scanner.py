@@ -17,36 +17,19 @@ Source: WHATWG HTML, sections 13.2.5 (tokenization) and 13.2.6 (tree constructio
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from ensoras_middleware import markup
 from ensoras_middleware.foreign import ForeignElements
-from ensoras_middleware.widget_tag import NONCE
+from ensoras_middleware.hops import behind_shadow_host, next_opener
+from ensoras_middleware.widget_tag import TAG_LIMIT, WidgetTag, attributes_of, read_widget_tag
 
-# The longest start tag that is still taken for a widget tag, and so the most that is held back.
-TAG_LIMIT = 4096
 # Chromium stops nesting elements at 512 (`kMaximumHTMLParserDOMTreeDepth`).
 DEPTH_LIMIT = 512
 
 _END_OF_TEXT = -1
 
-# CSP Level 3, section 6.7.2.2, "Is element nonceable?"
-_DANGLING_MARKUP = re.compile(rb"<(?:script|style)", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class WidgetTag:
-    """One widget tag of a page.
-
-    `start` is the offset of its `<` in the page, in bytes; `slug` is the widget it loads; `nonce`
-    is its nonce, where a browser would honour it; `dangling` tells that an attribute of it holds
-    `<script` or `<style`, as markup does into which somebody injected.
-    """
-
-    start: int
-    slug: str
-    nonce: str | None
-    dangling: bool
+# What the content of an open template is: dead, the live content of a shadow root, or unsure.
+_INERT, _SHADOW_ROOT, _UNSURE = "inert", "shadow root", "unsure"
 
 
 class Scanner:
@@ -57,8 +40,9 @@ class Scanner:
     """
 
     __slots__ = (
-        "_address", "_content", "_fed", "_foreign", "_held", "_in_select", "_kept", "_noscript",
-        "_scripting", "_tag", "_templates", "_waiting", "doubt", "ended",
+        "_address", "_behind_host", "_content", "_escape_seen", "_fed", "_foreign", "_held",
+        "_in_select", "_kept", "_noscript", "_oversized", "_scripting", "_tag", "_templates",
+        "_waiting", "doubt", "ended",
     )  # fmt: skip
 
     def __init__(self, address: re.Pattern[str] | None, *, scripting: bool = True) -> None:
@@ -70,13 +54,16 @@ class Scanner:
         self._kept = b""  # text to read again with the next chunk
         self._held = 0  # how many of the bytes fed last may belong to a widget tag
         self._waiting = False  # `_kept` is a tag that lacks its `>`
+        self._oversized = False  # `_kept` is a `script` start tag beyond the limit
+        self._escape_seen = False  # the text ends, for us, at an ESC
         self._tag: WidgetTag | None = None
         # The open element whose content is text, and how often its script data is escaped.
         self._content: tuple[bytes, int] | None = None
         self._noscript: Scanner | None = (
             None  # reads the open noscript as a script-less frame would
         )
-        self._templates: list[bool] = []  # the open templates; true: a declarative shadow root
+        self._templates: list[str] = []
+        self._behind_host = False  # the text ends with a shadow host's start tag and white space
         self._in_select = False
         self._foreign = ForeignElements()
 
@@ -91,23 +78,25 @@ class Scanner:
         After a tag, `feed(b"")` goes on behind it.
         """
         first_byte = self._fed == 0 and chunk[:1]
-        self._fed += len(chunk)
         if self.ended:
+            self._fed += len(chunk)
             return None
+        # ESC changes the meaning of the bytes behind it in the ISO-2022 encodings, which a page
+        # can choose for itself in a `meta` element: the text that is sure ends there.
+        escape = chunk.find(b"\x1b")
+        if escape >= 0:
+            chunk, self._escape_seen = chunk[:escape], True
+        self._fed += len(chunk)
         if self._waiting and b">" not in chunk and len(self._kept) + len(chunk) < TAG_LIMIT:
             self._kept += chunk
-            self._held = len(self._kept)
-            return None
-        text = self._kept + chunk if self._kept else chunk
-        self._kept, self._held, self._waiting, self._tag = b"", 0, False, None
+            self._held += len(chunk) if self._held else 0
+        else:
+            text = self._kept + chunk if self._kept else chunk
+            self._kept, self._held, self._waiting, self._tag = b"", 0, False, None
+            self._read(text)
         if first_byte and first_byte in b"\xfe\xff":
             self._give_up("begins like UTF-16")
-            return None
-        self._read(text)
-        # ESC changes the meaning of the bytes behind it in the ISO-2022 encodings, which a page
-        # can choose for itself in a `meta` element.
-        read = len(text) if self._tag is None else self._tag.start - self._fed + len(text)
-        if not self.ended and text.find(b"\x1b", 0, read) >= 0:
+        elif self._escape_seen and self._tag is None and not self.ended:
             self._give_up("holds an escape sequence")
         return self._tag
 
@@ -133,14 +122,19 @@ class Scanner:
     # HTML content ---------------------------------------------------------------------------
 
     def _html_content(self, text: bytes, position: int) -> int:
-        opener, position = _next_opener(text, position)
+        opener, place = next_opener(text, position)
+        behind_host = behind_shadow_host(text, position, place)
+        if behind_host is None and position == 0:
+            behind_host = self._behind_host
+        self._behind_host = bool(behind_host)
         if opener is None:
-            return self._keep(text, position)
+            return self._keep(text, place)
         if opener["name"] is None:
-            return self._comment(text, position)
-        tag = markup.TAG.match(text, position)
+            self._behind_host = False
+            return self._comment(text, place)
+        tag = markup.TAG.match(text, place)
         if tag is None:
-            return self._keep(text, position)
+            return self._keep(text, place)
         return self._opener_tag(text, opener["name"].lower(), tag)
 
     def _opener_tag(self, text: bytes, name: bytes, tag: re.Match[bytes]) -> int:
@@ -167,8 +161,11 @@ class Scanner:
     def _template(self, tag: re.Match[bytes]) -> int:
         if tag.end() - tag.start() > TAG_LIMIT or len(self._templates) == DEPTH_LIMIT:
             return self._give_up("a template's tag is too long, or it is nested too deep")
-        mode = _attributes(tag).get(b"shadowrootmode", b"")
-        self._templates.append(mode.lower() in (b"open", b"closed"))
+        kind = _INERT
+        if attributes_of(tag).get(b"shadowrootmode", b"").lower() in (b"open", b"closed"):
+            kind = _SHADOW_ROOT if self._behind_host else _UNSURE
+        self._templates.append(kind)
+        self._behind_host = False
         return tag.end()
 
     # Elements that hold text ----------------------------------------------------------------
@@ -179,13 +176,18 @@ class Scanner:
                 return tag.end()
             self._noscript = Scanner(None, scripting=False)
         self._content = (name, 0)
-        if name == b"script" and all(self._templates):
-            self._tag = self._widget_tag(text, tag)
-            if self._tag is not None:
-                self._kept = text[tag.end() :]
-                self._held = len(text) - tag.start()
-                return _END_OF_TEXT
-        return tag.end()
+        self._behind_host = False
+        oversized, self._oversized = self._oversized, False
+        if name == b"script" and not oversized and _INERT not in self._templates:
+            place = self._fed - len(text) + tag.start()
+            self._tag = read_widget_tag(tag, self._address, place) if self._address else None
+        if self._tag is None:
+            return tag.end()
+        if _UNSURE in self._templates:
+            return self._give_up("a template may or may not be a shadow root")
+        self._kept = text[tag.end() :]
+        self._held = len(text) - tag.start()
+        return _END_OF_TEXT
 
     def _text_content(self, text: bytes, position: int) -> int:
         assert self._content is not None
@@ -238,9 +240,9 @@ class Scanner:
             return _END_OF_TEXT
         if text.startswith(b"<!--", start):
             return self._comment(text, start)
-        if text.startswith(b"<![CDATA[", start) and not self._foreign.in_html_element:
-            if self._foreign.at_integration_point:
-                return self._give_up("a CDATA section at an integration point")
+        if text.startswith(b"<![CDATA[", start):
+            if self._foreign.in_html_element or self._foreign.at_integration_point:
+                return self._give_up("a CDATA section inside HTML inside foreign content")
             return self._cdata_section(text, start)
         tag = markup.TAG.match(text, start)
         if tag is not None:
@@ -282,73 +284,14 @@ class Scanner:
     def _keep_tag(self, rest: bytes) -> int:
         start = markup.TAG_START.match(rest)
         name = start[0].lower() if start else b""
-        if name in (b"<script", b"<template") and len(rest) < TAG_LIMIT:
-            self._kept, self._held, self._waiting = rest, len(rest), True
+        if name in (b"<script", b"<template") and len(rest) < TAG_LIMIT and not self._oversized:
+            self._kept, self._waiting = rest, True
+            self._held = len(rest) if name == b"<script" else 0
         elif name == b"<template" and not self._foreign:
             return self._give_up("a template's tag is too long")
         else:
-            self._kept = markup.shortened_tag(rest)
+            self._kept, self._oversized = markup.shortened_tag(rest), name == b"<script"
         return _END_OF_TEXT
-
-    def _widget_tag(self, text: bytes, tag: re.Match[bytes]) -> WidgetTag | None:
-        if self._address is None or tag.end() - tag.start() > TAG_LIMIT:
-            return None
-        attributes = _attributes(tag)
-        source = _resolved(attributes.get(b"src", b"")).strip("\t\n\f\r ")
-        address = self._address.fullmatch(source)
-        if address is None:
-            return None
-        return WidgetTag(
-            start=self._fed - len(text) + tag.start(),
-            slug=address[1],
-            nonce=_nonce(attributes),
-            dangling=_DANGLING_MARKUP.search(tag[0], 1) is not None,
-        )
-
-
-def _next_opener(text: bytes, position: int) -> tuple[re.Match[bytes] | None, int]:
-    """Return the next opener in the data state and its place, given that `position` is in it.
-
-    Without one, return the place of what the end of the text breaks off.
-    """
-    opener = markup.OPENER.search(text, position)
-    place = opener.start() if opener else text.rfind(b"<", position)
-    if place < 0:
-        return None, len(text)
-    if _proven_in_data_state(text, position, place):
-        if opener is not None:
-            return opener, place
-        position = place
-    walked = markup.ORDINARY.match(text, position)
-    assert walked is not None
-    return markup.OPENER.match(text, walked.end()), walked.end()
-
-
-def _proven_in_data_state(text: bytes, data: int, place: int) -> bool:
-    """Prove that the `<` at `place` is read in the data state, given that `data` is in it.
-
-    No opener stands between the two, so the other states possible at `place` are those inside
-    a tag, and the bogus comment state. Had one been entered there and not been left, then either
-
-    * its `<` is the last one, and stands behind the last `>`; or
-    * the last `>` stands inside a quoted attribute value. If that value has ended, its closing
-      quote stands behind this `>`; if not, its opening quote is the last one of its kind, and
-      follows `=` and white space.
-    """
-    behind = text.rfind(b">", data, place) + 1 or data
-    between = text[behind:place]
-    if b"<" in between or b'"' in between or b"'" in between:
-        return False
-    return not (
-        _last_opens_value(b'"', text, data, place) or _last_opens_value(b"'", text, data, place)
-    )
-
-
-def _last_opens_value(quote: bytes, text: bytes, start: int, stop: int) -> bool:
-    before = text.rfind(quote, start, stop) - 1
-    while before >= start and text[before] in markup.WHITE_SPACE:
-        before -= 1
-    return before >= start and text[before] == ord("=")
 
 
 def _script_data_end(
@@ -372,28 +315,3 @@ def _script_data_end(
             escapes = 1
         else:
             return found, position, escapes
-
-
-def _attributes(tag: re.Match[bytes]) -> dict[bytes, bytes]:
-    """Return the attributes of a whole tag; the first of a name wins (13.2.5.33)."""
-    attributes: dict[bytes, bytes] = {}
-    for name, *values in markup.ATTRIBUTE.findall(
-        tag[0], tag.end("name") - tag.start(), len(tag[0]) - 1
-    ):
-        attributes.setdefault(name.lower(), b"".join(values))
-    return attributes
-
-
-def _nonce(attributes: dict[bytes, bytes]) -> str | None:
-    nonce = attributes.get(b"nonce", b"").decode("latin-1")
-    return nonce if NONCE.fullmatch(nonce) else None
-
-
-def _resolved(value: bytes) -> str:
-    """Resolve the character references of an attribute value."""
-    text = value.decode("latin-1")
-    if "&" not in text:
-        return text
-    from html import unescape  # its table of entities costs a millisecond to import
-
-    return unescape(text)

@@ -120,7 +120,7 @@ class TestIdentify:
         assert answer.headers["cache-control"] == "no-store"
         body = answer.json()
         assert (body["tier"], body["email"]) == ("verified", ALICE)
-        assert [order["id"] for order in body["orders"]] == ["A-1042", "A-1057", "A-1063"]
+        assert [order["id"] for order in body["orders"]] == ["T-1042", "T-0977"]
         assert {frozenset(order) for order in body["orders"]} == {
             frozenset({"id", "title", "total", "state"})
         }
@@ -593,8 +593,8 @@ def swap_body(page: Page, left_behind: bool) -> None:
     )
 
 
-ALICE_VERIFIED = ("verified", "Verified: alice@example.com", ["A-1042", "A-1057", "A-1063"])
-BOB_VERIFIED = ("verified", "Verified: bob@example.com", ["B-2210", "B-2231"])
+ALICE_VERIFIED = ("verified", "Verified: alice@example.com", ["T-1042", "T-0977"])
+BOB_VERIFIED = ("verified", "Verified: bob@example.com", ["T-1038"])
 UNVERIFIED = ("unverified", "Unverified", [])
 
 

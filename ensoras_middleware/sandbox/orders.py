@@ -14,20 +14,19 @@ class Order(TypedDict):
     state: str
 
 
+# The same that the example shops show on their own pages.
 _ORDERS: dict[str, list[Order]] = {
     "alice@example.com": [
-        {"id": "A-1042", "title": "Walnut desk lamp", "total": "€89.00", "state": "Delivered"},
         {
-            "id": "A-1057",
-            "title": "Linen notebook, set of 3",
-            "total": "€24.50",
-            "state": "Shipped",
+            "id": "T-1042",
+            "title": "Sencha Morning (2), The Round Pot",
+            "total": "€61.00",
+            "state": "On its way",
         },
-        {"id": "A-1063", "title": "Coffee beans, monthly", "total": "€14.90", "state": "Active"},
+        {"id": "T-0977", "title": "Iron Goddess", "total": "€18.00", "state": "Delivered"},
     ],
     "bob@example.com": [
-        {"id": "B-2210", "title": "Trail running shoes", "total": "€129.00", "state": "Refunded"},
-        {"id": "B-2231", "title": "Merino socks, 2 pairs", "total": "€19.80", "state": "Paid"},
+        {"id": "T-1038", "title": "Bamboo Whisk", "total": "€24.00", "state": "Delivered"},
     ],
 }
 

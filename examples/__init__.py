@@ -1,0 +1,1 @@
+"""One small tea shop, three times: with Flask, with Django and with Starlette."""

@@ -1,0 +1,169 @@
+"""Where browser-grade parsers see the widget tags of a document.
+
+The judge is lexbor, through selectolax; html5lib gives a second opinion. Neither tells the offset
+of an element, so the question is turned round. For each text that could be a widget tag:
+
+- the text in front of it is parsed with a *probe* script behind it. The place is real if the tree
+  then has the probe as a script element of the HTML namespace, outside inert templates. Nothing of
+  what follows is parsed, as in a browser, which runs the script before it reads on: a late
+  ``<frameset>`` or ``</b>`` cannot delete or move the probe.
+- the text from there on is parsed as a document of its own. In the data state the tokenizer has no
+  memory, so its first script element tells what the tag is.
+
+What was found out about the judges:
+
+- lexbor through selectolax parses with scripting off unless told otherwise; with ``scripting=True``
+  a noscript is raw text, in the head too. Template contents are fragments apart from the tree.
+  No namespaces are shown, so the probe holds ``<i>``: text in an HTML script, and an element that
+  breaks out of a foreign one. It has the current select rules (no insertion mode of its own).
+- Declarative shadow roots stay templates in lexbor; whether one is attached is decided here by the
+  standard's rules ("in head" insertion mode, start tag "template").
+- html5lib has the select insertion modes of before 2025, keeps ``</p>`` and ``</br>`` inside
+  foreign content, and takes a template for an unknown element: see `html5lib_fault`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import html5lib
+from html5lib import treebuilders
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+ADDRESS = re.compile(
+    r"(?i:https:)?//(?i:app\.ensoras\.com)/cdn/v1/widget/(acme)\.js(?:[?#].*)?", re.S
+)
+CANDIDATE = re.compile(rb"<script(?=[\t\n\f\r />])", re.I)
+
+PROBE_ID = "ensoras-probe"
+PROBE = f'<script id="{PROBE_ID}"><i></script>'
+
+# https://dom.spec.whatwg.org/#valid-shadow-host-name
+SHADOW_HOSTS = frozenset(
+    "article aside blockquote body div footer h1 h2 h3 h4 h5 h6 header main nav p section "
+    "span".split()
+)
+RESERVED_NAMES = frozenset(
+    "annotation-xml color-profile font-face font-face-src font-face-uri font-face-format "
+    "font-face-name missing-glyph".split()
+)
+
+_HTML5LIB_TREE = treebuilders.getTreeBuilder("etree")
+_HTML_SCRIPT = "{http://www.w3.org/1999/xhtml}script"
+
+
+def places(document: bytes) -> list[int]:
+    """Return the offset of every live widget tag, in order, as lexbor sees the document."""
+    return [start for start in _widget_texts(document) if is_live(document[:start])]
+
+
+def is_live(before: bytes) -> bool:
+    """Whether a script start tag behind this text would be an element that a browser runs."""
+    return any(live for live in _probes(_lexbor(_text(before) + PROBE)))
+
+
+def is_live_to_html5lib(before: bytes) -> bool:
+    """Whether html5lib sees an HTML script element behind this text, in a template or not."""
+    parser = html5lib.HTMLParser(tree=_HTML5LIB_TREE)
+    root = parser.parse(_text(before) + PROBE, scripting=True)
+    return any(
+        element.attrib == {"id": PROBE_ID} and element.text == "<i>"
+        for element in root.iter(_HTML_SCRIPT)
+    )
+
+
+def html5lib_fault(before: bytes) -> str | None:
+    """Return the known fault for which html5lib's opinion about this text does not count."""
+    lower = before.lower()
+    if b"<template" in lower:
+        return "html5lib has no template element"
+    if b"<select" in lower:
+        return "html5lib has the select insertion modes that the standard dropped"
+    if (b"<svg" in lower or b"<math" in lower) and (b"</p" in lower or b"</br" in lower):
+        return "html5lib does not break out of foreign content at </p> and </br>"
+    if re.search(rb"<(?:svg|math)\b.*<(?:a|nobr)[\t\n\f\r />]", lower, re.S):
+        # Adoption agency algorithm, step 4.4: an element out of scope is left alone.
+        return "html5lib closes a link around foreign content at a link inside it"
+    return None
+
+
+def changes_nothing_else(document: bytes, start: int) -> bool:
+    """Whether a script put at this place leaves the rest of lexbor's tree as it was."""
+    text = _text(document)
+    probed = _lexbor(text[:start] + PROBE + text[start:])
+    return (probed.html or "").replace(PROBE, "", 1) == (_lexbor(text).html or "")
+
+
+def is_element_without_scripting(before: bytes) -> bool:
+    """Whether the script stays an element, live or not, where scripting is off.
+
+    Else ``<noscript><img src='//evil?</noscript>`` would swallow it into an address.
+    """
+    return bool(list(_probes(_lexbor(_text(before) + PROBE, scripting=False))))
+
+
+def _widget_texts(document: bytes) -> Iterator[int]:
+    """Yield where the text, if it is in the data state, is a widget tag."""
+    text = _text(document)
+    for match in CANDIDATE.finditer(document):
+        script = _lexbor(text[match.start() :]).css_first("script")
+        if script is None:  # an incomplete tag is no tag
+            continue
+        # The URL parser strips C0 controls and spaces, and drops tabs and newlines.
+        source = (script.attributes.get("src") or "").strip("".join(map(chr, range(0x21))))
+        source = re.sub(r"[\t\n\r]", "", source)
+        if ADDRESS.fullmatch(source):
+            yield match.start()
+
+
+def _text(document: bytes) -> str:
+    """Give each byte a character: any ASCII-compatible encoding has the same tags."""
+    return document.decode("latin-1")
+
+
+def _lexbor(text: str, *, scripting: bool = True) -> LexborHTMLParser:
+    return LexborHTMLParser(text, scripting=scripting)
+
+
+def _probes(root: LexborHTMLParser | LexborNode, live: bool = True) -> Iterator[bool]:
+    """Yield whether the probe is live, if it is an HTML element at all.
+
+    An attribute or a raw text may have eaten it. A foreign template has no fragment: it is an
+    element like others.
+    """
+    if any(_is_whole_probe(node) for node in root.css(f"#{PROBE_ID}")):
+        yield live
+    for fragment in root.template_fragments():
+        template = fragment.parent
+        assert template is not None
+        yield from _probes(fragment, live and _attaches_shadow_root(template))
+
+
+def _is_whole_probe(node: LexborNode) -> bool:
+    child = node.first_child
+    return (
+        node.tag == "script"
+        # Other attributes: the probe's text was an attribute name of an open script tag.
+        and node.attributes == {"id": PROBE_ID}
+        and child is not None
+        and child.is_text_node
+        and child.text_content == "<i>"
+    )
+
+
+def _attaches_shadow_root(template: LexborNode) -> bool:
+    host = template.parent
+    if host is None or not _asks_for_shadow_root(template) or not _can_be_host(host.tag or ""):
+        return False
+    first = next(child for child in host.iter() if _asks_for_shadow_root(child))
+    return first.mem_id == template.mem_id
+
+
+def _asks_for_shadow_root(node: LexborNode) -> bool:
+    mode = (node.attributes.get("shadowrootmode") or "").lower()
+    return node.tag == "template" and mode in ("open", "closed")
+
+
+def _can_be_host(name: str) -> bool:
+    return name in SHADOW_HOSTS or ("-" in name and name not in RESERVED_NAMES)

@@ -1,0 +1,389 @@
+"""The command line as a person or a script runs it: a real process, its pipes and its terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import ensoras_middleware
+from ensoras_middleware import identity_hash
+
+SECRET = "the secret of the acme widget"
+OTHER_SECRET = "another secret, long enough"
+ALICE = "alice@example.com"
+COMMAND = [sys.executable, "-m", "ensoras_middleware"]
+SETTING = "ENSORAS_WIDGET_SECRET (keyword `secret`)"
+
+Completed = subprocess.CompletedProcess[bytes]
+
+
+def run(
+    *arguments: str | bytes,
+    stdin: bytes = b"",
+    env: dict[str, str] | None = None,
+    command: list[str] = COMMAND,
+) -> Completed:
+    return subprocess.run(
+        [*command, *arguments],
+        input=stdin,
+        capture_output=True,
+        env={"PATH": os.environ["PATH"]} | (env or {}),
+        timeout=30,
+    )
+
+
+def hash_line(secret: str | bytes = SECRET, email: str = ALICE) -> bytes:
+    return identity_hash(email, secret).encode() + b"\n"
+
+
+def assert_printed(run: Completed, expected: bytes) -> None:
+    """The hash is all that is printed: a script may use it as it is."""
+    assert (run.stdout, run.stderr, run.returncode) == (expected, b"", 0)
+
+
+def assert_refused(run: Completed, *told: str) -> None:
+    """Exit status 2, and one line that says what to do; no hash, no secret, no traceback."""
+    message = run.stderr.decode()
+    assert (run.stdout, run.returncode) == (b"", 2), message
+    for words in told:
+        assert words in message
+    assert "Traceback" not in message
+    assert SECRET not in message
+    assert OTHER_SECRET not in message
+
+
+@pytest.fixture
+def secret_file(tmp_path: Path) -> Path:
+    path = tmp_path / "secret"
+    path.write_text(SECRET + "\n")
+    return path
+
+
+class TestEnvironment:
+    def test_secret(self) -> None:
+        """The variable that the site reads is enough."""
+        assert_printed(run("hash", ALICE, env={"ENSORAS_WIDGET_SECRET": SECRET}), hash_line())
+
+    def test_secret_before_standard_input(self) -> None:
+        """A script's own input is left alone where the environment has the secret."""
+        env = {"ENSORAS_WIDGET_SECRET": SECRET}
+        assert_printed(run("hash", ALICE, stdin=OTHER_SECRET.encode(), env=env), hash_line())
+
+    def test_secret_file(self, secret_file: Path) -> None:
+        """So is the file that the site reads."""
+        env = {"ENSORAS_WIDGET_SECRET_FILE": str(secret_file)}
+        assert_printed(run("hash", ALICE, env=env), hash_line())
+
+    def test_bytes_that_are_no_text(self) -> None:
+        """The bytes of the variable sign, whatever the locale says about them."""
+        secret = os.fsdecode(b"\xe9" * 20)
+        for locale in ("C", "C.UTF-8", "POSIX"):
+            env = {"ENSORAS_WIDGET_SECRET": secret, "LC_ALL": locale}
+            assert_printed(run("hash", ALICE, env=env), hash_line(b"\xe9" * 20))
+
+    @pytest.mark.parametrize(
+        ("secret", "cause"),
+        [
+            ("", "is blank"),
+            ("too short", "is shorter than 16 bytes"),
+            ("YOUR_SECRET", "is still a placeholder"),
+            (f" {SECRET}", "has white space around it"),
+        ],
+    )
+    def test_wrong_secret(self, secret: str, cause: str) -> None:
+        """What would stop the site stops the command; nothing else is tried."""
+        env = {"ENSORAS_WIDGET_SECRET": secret}
+        assert_refused(
+            run("hash", ALICE, stdin=OTHER_SECRET.encode(), env=env),
+            f"ensoras-middleware: {SETTING} {cause}",
+            "copy the widget secret from the Ensoras dashboard",
+        )
+
+    @pytest.mark.parametrize(
+        ("path", "cause"),
+        [
+            ("/no/such/file", "cannot be read (No such file or directory)"),
+            ("/", "cannot be read (Is a directory)"),
+            (os.devnull, "is blank"),
+            ("", "ENSORAS_WIDGET_SECRET_FILE must be the path of a file"),
+        ],
+    )
+    def test_wrong_secret_file(self, path: str, cause: str) -> None:
+        """The same for a file."""
+        env = {"ENSORAS_WIDGET_SECRET_FILE": path}
+        assert_refused(run("hash", ALICE, env=env), "ENSORAS_WIDGET_SECRET_FILE", cause)
+
+    def test_both(self, secret_file: Path) -> None:
+        """The site would not start: the command does not guess which of the two it would take."""
+        env = {
+            "ENSORAS_WIDGET_SECRET": OTHER_SECRET,
+            "ENSORAS_WIDGET_SECRET_FILE": str(secret_file),
+        }
+        assert_refused(
+            run("hash", ALICE, env=env),
+            "ENSORAS_WIDGET_SECRET and ENSORAS_WIDGET_SECRET_FILE are both set",
+        )
+
+
+class TestStandardInput:
+    @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+    def test_secret(self, end: str) -> None:
+        """`pass show ensoras | python -m ensoras_middleware hash EMAIL`."""
+        assert_printed(run("hash", ALICE, stdin=f"{SECRET}{end}".encode()), hash_line())
+
+    @pytest.mark.parametrize("secret", ["clé-secrète-du-widget".encode(), b"\xe9" * 20])
+    @pytest.mark.parametrize(
+        "env",
+        [{"LC_ALL": "C"}, {"LC_ALL": "C.UTF-8"}, {"PYTHONIOENCODING": "latin-1"}],
+        ids=lambda env: "=".join(*env.items()),
+    )
+    def test_its_bytes_sign(self, secret: bytes, env: dict[str, str]) -> None:
+        """The locale does not change the hash, as it does not with a file."""
+        assert_printed(run("hash", ALICE, stdin=secret + b"\n", env=env), hash_line(secret))
+
+    @pytest.mark.parametrize(
+        ("stdin", "cause"),
+        [
+            (b"", "is blank"),
+            (b"\n", "is blank"),
+            (b"too short\n", "is shorter than 16 bytes"),
+            (b"YOUR_SECRET\n", "is still a placeholder"),
+            (SECRET.encode() + b" \n", "has white space around it"),
+        ],
+    )
+    def test_wrong_secret(self, stdin: bytes, cause: str) -> None:
+        """An empty pipe is no secret."""
+        assert_refused(run("hash", ALICE, stdin=stdin), SETTING, cause)
+
+    def test_closed(self) -> None:
+        """A process without standard input, as some service managers start it, is told so."""
+        command = ["sh", "-c", 'exec "$0" "$@" <&-', *COMMAND]
+        assert_refused(run("hash", ALICE, command=command), "ENSORAS_WIDGET_SECRET")
+
+
+# A session leader that opens a terminal gets it as its own: as in a terminal window.
+IN_TERMINAL = (
+    "import os, sys; os.open(os.ttyname(0), os.O_RDWR); os.execv(sys.argv[1], sys.argv[1:])"
+)
+
+
+class Terminal:
+    """The command in a terminal window."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.screen = b""
+        self._master, slave = pty.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", IN_TERMINAL, *COMMAND, *arguments],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env={"PATH": os.environ["PATH"]},
+            start_new_session=True,
+        )
+        os.close(slave)
+
+    def read_until(self, pattern: bytes) -> None:
+        while not re.search(pattern, self.screen):
+            self.screen += os.read(self._master, 1024)
+
+    def type(self, keys: bytes) -> None:
+        os.write(self._master, keys)
+
+    def end(self) -> int:
+        """Return the exit status; from here on `screen` is all that was to be seen."""
+        try:
+            while data := os.read(self._master, 1024):
+                self.screen += data
+        except OSError:  # EIO: nobody has the terminal open any more
+            pass
+        os.close(self._master)
+        return self.process.wait(10)
+
+
+class TestTerminal:
+    def test_prompt(self) -> None:
+        """A person is asked, and what they type is not shown."""
+        terminal = Terminal("hash", ALICE)
+        terminal.read_until(b"Widget secret: $")
+        terminal.type(SECRET.encode() + b"\n")
+        assert terminal.end() == 0
+        assert terminal.screen.split() == [b"Widget", b"secret:", hash_line().strip()]
+        assert SECRET.encode() not in terminal.screen
+
+    def test_wrong_secret(self) -> None:
+        """Return alone is no secret."""
+        terminal = Terminal("hash", ALICE)
+        terminal.read_until(b"Widget secret: $")
+        terminal.type(b"\n")
+        assert terminal.end() == 2
+        assert b"is blank" in terminal.screen
+
+    @pytest.mark.parametrize("key", [b"\x03", b"\x04"], ids=["Ctrl-C", "Ctrl-D"])
+    def test_second_thoughts(self, key: bytes) -> None:
+        """Whoever gives up at the prompt gets no traceback, and no hash."""
+        terminal = Terminal("hash", ALICE)
+        terminal.read_until(b"Widget secret: $")
+        terminal.type(key)
+        assert terminal.end() in (2, 130, -signal.SIGINT)
+        assert b"Traceback" not in terminal.screen
+        assert not re.search(rb"[0-9a-f]{64}", terminal.screen)
+
+
+class TestEmail:
+    """What is printed is what a page carries for this customer."""
+
+    env = {"ENSORAS_WIDGET_SECRET": SECRET}  # noqa: RUF012
+
+    @pytest.mark.parametrize(
+        "email", [ALICE, "Alice@Example.COM", f" {ALICE}", f"{ALICE}\n", f"\t{ALICE.upper()} \r\n"]
+    )
+    def test_in_another_form(self, email: str) -> None:
+        """Case and white space around an address are no part of what a page signs."""
+        assert_printed(run("hash", email, env=self.env), hash_line())
+
+    @pytest.mark.parametrize(
+        "email",
+        [
+            "",  # of an unset variable
+            " ",
+            "alice",
+            "alice@example.com,bob@example.com",
+            "Alice <alice@example.com>",
+            "jörg@example.com",
+            "\u212aevin@example.com",
+            b"\xff@example.com",
+            "a" * 243 + "@example.com",
+        ],
+        ids=ascii,
+    )
+    def test_no_address(self, email: str | bytes) -> None:
+        """No page is ever signed for that, so there is no hash to compare it with."""
+        assert_refused(run("hash", email, env=self.env), "ensoras-middleware: EMAIL ")
+
+
+class TestArguments:
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("hash", ALICE, SECRET),
+            ("hash", ALICE, "--secret", SECRET),
+            ("hash", ALICE, f"--secret={SECRET}"),
+            ("hash", ALICE, "--secret-file", SECRET),
+            ("hash", "--secret", SECRET, ALICE),
+            ("sandbox", "--secret", SECRET, "--host", "192.0.2.1"),
+            ("sandbox", f"--secret={SECRET}", "--host", "192.0.2.1"),
+        ],
+    )
+    def test_no_secret_in_an_argument(self, arguments: tuple[str, ...], tmp_path: Path) -> None:
+        """Other users of the machine could read it; nothing takes it, nor a file of that name."""
+        refused = subprocess.run(
+            [*COMMAND, *arguments],
+            env={"PATH": os.environ["PATH"], "ENSORAS_WIDGET_SECRET": OTHER_SECRET},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert (refused.stdout, refused.returncode) == ("", 2)
+        assert "unrecognized arguments" in refused.stderr
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("command", ["hash", "sandbox"])
+    def test_no_option_takes_a_secret(self, command: str) -> None:
+        """The help of no command offers one; `--secret-file` takes a path."""
+        options = re.findall(r"--[a-z-]+", run(command, "--help").stdout.decode())
+        assert [one for one in {*options} if "secret" in one or "key" in one] in (
+            [],
+            ["--secret-file"],
+        )
+
+    @pytest.mark.parametrize(
+        ("arguments", "told"),
+        [
+            (["--help"], ["hash", "sandbox", "COMMAND"]),
+            (
+                ["hash", "--help"],
+                [
+                    "EMAIL",
+                    "ENSORAS_WIDGET_SECRET",
+                    "ENSORAS_WIDGET_SECRET_FILE",
+                    "standard input",
+                ],
+            ),
+            (["sandbox", "--help"], ["--host", "--port", "--slug", "--secret-file"]),
+        ],
+    )
+    def test_help(self, arguments: list[str], told: list[str]) -> None:
+        """`--help` says where the secret comes from."""
+        helped = run(*arguments)
+        assert (helped.stderr, helped.returncode) == (b"", 0)
+        for words in told:
+            assert words in " ".join(helped.stdout.decode().split())
+
+    @pytest.mark.parametrize(
+        "arguments", [(), ("hash",), ("unknown",), ("hash", "--unknown", ALICE), ("sandbox", "x")]
+    )
+    def test_wrong_arguments(self, arguments: tuple[str, ...]) -> None:
+        """A usage line and exit status 2."""
+        assert_refused(run(*arguments), "usage: ensoras-middleware")
+
+    def test_installed_command(self) -> None:
+        """`ensoras-middleware` is the same command."""
+        script = Path(sys.executable).with_name("ensoras-middleware")
+        if not script.exists():
+            pytest.skip("the project is not installed in this environment")
+        env = {"ENSORAS_WIDGET_SECRET": SECRET}
+        assert_printed(run("hash", ALICE, env=env, command=[str(script)]), hash_line())
+
+
+class TestSandbox:
+    @pytest.mark.parametrize(
+        ("arguments", "told"),
+        [
+            (["--host", "0.0.0.0"], "loopback"),
+            (["--slug", "two words"], "slug"),
+            (["--secret-file", "/no/such/directory/secret"], "/no/such/directory/secret"),
+            (["--port", "x"], "--port"),
+            (["--port", "99999"], "port"),
+            (["--port", "-1"], "port"),
+        ],
+    )
+    def test_what_cannot_work(self, arguments: list[str], told: str) -> None:
+        """The sandbox says what is wrong and does not start."""
+        try:
+            refused = run("sandbox", "--port", "0", *arguments)
+        except subprocess.TimeoutExpired:
+            pytest.fail("it serves")
+        assert_refused(refused, told)
+
+    def test_wrong_secret(self) -> None:
+        """The secret of the environment is checked as a site's is."""
+        env = {"ENSORAS_WIDGET_SECRET": "too short"}
+        assert_refused(run("sandbox", "--port", "0", env=env), "ENSORAS_WIDGET_SECRET", "shorter")
+
+    def test_without_the_extra(self, tmp_path: Path) -> None:
+        """Without its dependencies it says how to install them."""
+        package = Path(ensoras_middleware.__file__).parent
+        (tmp_path / "ensoras_middleware").symlink_to(package)
+        code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.argv[0] = 'x'; "
+        code += "from ensoras_middleware.cli import main; sys.exit(main())"
+        command = [sys.executable, "-I", "-S", "-c", code]
+        assert_refused(run("sandbox", command=command), "pip install 'ensoras-middleware[sandbox]'")
+
+    def test_ctrl_c(self) -> None:
+        """It serves on the address that it prints until Ctrl-C, and stops without a traceback."""
+        terminal = Terminal("sandbox", "--port", "0")
+        terminal.read_until(rb"http://127\.0\.0\.1:\d+")
+        time.sleep(0.1)
+        terminal.type(b"\x03")
+        assert terminal.end() in (0, 130, -signal.SIGINT)
+        assert b"Traceback" not in terminal.screen
