@@ -96,7 +96,7 @@ class Ensoras:
         if not (is_html(response.headers.get("Content-Type")) or widget.debug):
             logger.debug("%s", Outcome.NOT_HTML.value)
             return response
-        if request.environ.setdefault(RESPONSIBLE, self) is not self:
+        if not self._is_responsible():
             return response
         injection = Injection(
             widget,
@@ -111,6 +111,9 @@ class Ensoras:
             return self._whole(injection, response, b"".join(response.iter_encoded()))
         injection.start_stream(self._email(injection, widget))
         return _answer(response, injection.fields, _stream(injection, response.iter_encoded()))
+
+    def _is_responsible(self) -> bool:
+        return request.environ.setdefault(RESPONSIBLE, self) is self
 
     def _whole(self, injection: Injection, response: Response, body: bytes) -> Response:
         if not injection.names_widget(body):
