@@ -22,8 +22,9 @@ from ensoras_middleware.caching import Fields, asks_for_page
 from ensoras_middleware.eligibility import Request
 from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.injection import Injection
+from ensoras_middleware.log import logger
 from ensoras_middleware.outcome import Outcome
-from ensoras_middleware.widget import Options, Widget, logger, widget_from_keywords
+from ensoras_middleware.widget import Options, Widget, widget_from_keywords
 
 # In a scope: the layer of this middleware that is responsible for the response.
 _RESPONSIBLE = "ensoras_middleware.layer"

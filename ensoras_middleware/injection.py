@@ -17,9 +17,10 @@ from ensoras_middleware.caching import Fields
 from ensoras_middleware.eligibility import Request, refusal, withholds_identity
 from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.identity import Identity, canonical_email, identity_hash
+from ensoras_middleware.log import PROBLEMS, STRANGER, kind_and_place, logger
 from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.scanner import Scanner
-from ensoras_middleware.widget import Widget, logger
+from ensoras_middleware.widget import Widget
 from ensoras_middleware.widget_tag import TAG_LIMIT, WidgetTag
 
 OUTCOME_FIELD = "X-Ensoras-Outcome"
@@ -75,11 +76,7 @@ class Injection:
         if reason in (None, Outcome.HEAD) and (exempt or self._widget.excludes(self._request.path)):
             reason = Outcome.EXCLUDED
         if reason is Outcome.ENCODED:
-            self._because(
-                reason,
-                "A page is compressed before it reaches the Ensoras middleware, so it stays "
-                "anonymous: move the compressing middleware to the outside of this one.",
-            )
+            self._because(reason)
         if reason is Outcome.HEAD:
             fields = caching.with_vary_cookie(fields)
         if reason is not None:
@@ -98,9 +95,12 @@ class Injection:
 
     def names_widget(self, body: bytes) -> bool:
         """Tell whether a whole body holds the widget's address; elsewhere no user matters."""
-        if self._widget.find_address(body) >= 0:
-            return True
-        self._decide(Outcome.NO_WIDGET, self._host_fields)
+        try:
+            if self._widget.find_address(body) >= 0:
+                return True
+            self._decide(Outcome.NO_WIDGET, self._host_fields)
+        except Exception as error:  # a body that is no bytes is the server's to refuse
+            self._failed(error, b"")
         return False
 
     def whole(self, body: bytes, email: object) -> bytes:
@@ -141,10 +141,7 @@ class Injection:
         return body
 
     def _tell_stranger(self) -> None:
-        logger.error(
-            "A page reached the Ensoras middleware with an identify script in it, perhaps another "
-            "visitor's: it was taken out. Use one layer of this middleware, outside every cache."
-        )
+        logger.error(STRANGER)
 
     # A stream -------------------------------------------------------------------------------
 
@@ -220,11 +217,7 @@ class Injection:
             email.close()  # an asynchronous `get_email` that did not look like one
         self._email = canonical_email(email)
         if self._email is None:
-            self._because(
-                Outcome.EMAIL_REFUSED,
-                "A logged-in user's e-mail cannot be signed safely, so the visitor stays "
-                "anonymous: signed are plain ASCII addresses of the form local@domain.",
-            )
+            self._because(Outcome.EMAIL_REFUSED)
         elif withholds_identity(self._request) or csp.withholds_origin(self._host_fields):
             self._because(Outcome.WITHHELD)
         elif csp.lets_no_script_run(self._host_fields):
@@ -237,11 +230,7 @@ class Injection:
         tag = scanner.feed(chunk)
         while tag is not None:
             if tag.dangling:
-                self._because(
-                    Outcome.DANGLING,
-                    "A widget tag holds `<script` or `<style` in an attribute, as if markup had "
-                    "been injected before it: the page stays anonymous.",
-                )
+                self._because(Outcome.DANGLING)
                 self._scanner = None
                 return None
             script = self._script or self._script_for(tag.slug)
@@ -263,23 +252,20 @@ class Injection:
         assert self._email is not None
         try:
             secret = self._widget.secret(slug)
+        except ConfigurationError as error:
+            self._because(Outcome.SECRET_ERROR, str(error))
+            return None
         except Exception as error:
-            self._because(
-                Outcome.SECRET_ERROR,
-                "The secret of a widget cannot be had (%s), so its visitors stay anonymous.",
-                str(error) if isinstance(error, ConfigurationError) else _kind_and_place(error),
-            )
+            self._because(Outcome.SECRET_ERROR, kind_and_place(error))
             return None
         if secret is None:
-            self._because(
-                Outcome.NO_SECRET, "There is no secret for the slug `%s` of a widget tag.", slug
-            )
+            self._because(Outcome.NO_SECRET, slug)
             return None
         return snippet.identify_script(Identity(self._email, identity_hash(self._email, secret)))
 
-    def _because(self, outcome: Outcome, message: str = "", *arguments: object) -> None:
-        if message:
-            self._widget.warn_once(outcome.value, message, *arguments)
+    def _because(self, outcome: Outcome, *details: str) -> None:
+        if outcome in PROBLEMS:
+            self._widget.warn_once(outcome.value, PROBLEMS[outcome], *details)
         if self.outcome is None:
             self.outcome = outcome
 
@@ -293,20 +279,15 @@ class Injection:
         logger.debug("%s", outcome.value)
 
     def _failed(self, error: Exception, body: bytes) -> bytes:
-        where = _kind_and_place(error)
-        self._widget.warn_once(
-            where, "The Ensoras middleware failed, and left a page alone: %s", where
-        )
+        where = kind_and_place(error)
+        self._widget.warn_once(where, PROBLEMS[Outcome.ERROR], where)
         self._scanner = None
         self._decide(Outcome.ERROR, self._host_fields)
         return body
 
     def user_failed(self, error: Exception) -> None:
         """Log that the host's way to read the user raised, and go on with nobody."""
-        where = _kind_and_place(error)
-        self._because(
-            Outcome.USER_ERROR, "Reading the user failed, so the visitor stays anonymous: %s", where
-        )
+        self._because(Outcome.USER_ERROR, kind_and_place(error))
 
 
 class _ReadingUser:
@@ -333,13 +314,3 @@ class _ReadingUser:
 def _inserted(body: bytes, place: int, element: bytes) -> bytes:
     view = memoryview(body)
     return b"".join((view[:place], element, view[place:]))
-
-
-def _kind_and_place(error: BaseException) -> str:
-    """Say what was raised and where, but not with which words: they may hold an address."""
-    place, traceback = "", error.__traceback__
-    while traceback is not None:
-        code = traceback.tb_frame.f_code
-        place = f" at {code.co_filename}:{traceback.tb_lineno}"
-        traceback = traceback.tb_next
-    return type(error).__qualname__ + place

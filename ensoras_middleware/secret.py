@@ -7,7 +7,6 @@ site runs. No secret is ever part of a message or a `repr`.
 from __future__ import annotations
 
 import inspect
-import logging
 import os
 import re
 import time
@@ -15,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ensoras_middleware.errors import ConfigurationError
+from ensoras_middleware.log import logger
 from ensoras_middleware.widget_tag import SLUG
 
 SecretSource = Callable[[str], "str | bytes | None"]
@@ -30,8 +30,6 @@ _PLACEHOLDER = re.compile(
 
 # A file that was written this recently may be written again within its clock's resolution.
 _SETTLED_AFTER_NS = 2_000_000_000
-
-_logger = logging.getLogger("ensoras_middleware")
 
 
 def checked_secret(value: object, setting: str = _SETTING) -> bytes:
@@ -124,7 +122,7 @@ class SecretFile:
         except (OSError, ConfigurationError) as error:
             if not self._warned:
                 self._warned = True
-                _logger.warning(
+                logger.warning(
                     "%s cannot be used now (%s): the last good secret stays in use.",
                     _FILE_SETTING,
                     getattr(error, "strerror", None) or error,

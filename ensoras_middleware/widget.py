@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 from ensoras_middleware.errors import ConfigurationError
+from ensoras_middleware.log import logger
 from ensoras_middleware.secret import (
     SecretFile,
     SecretSource,
@@ -48,8 +48,6 @@ _NO_KEYWORD = "secret_file"
 
 _ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?/?", re.IGNORECASE)
 _LOOPBACK = re.compile(r"(?:.*\.)?localhost|127(?:\.[0-9]+){3}|\[::1\]")
-
-logger = logging.getLogger("ensoras_middleware")
 
 
 class Options(TypedDict, total=False):

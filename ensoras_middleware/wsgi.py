@@ -16,11 +16,11 @@ from ensoras_middleware.caching import asks_for_page
 from ensoras_middleware.eligibility import Request, is_html
 from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.injection import Injection
+from ensoras_middleware.log import logger
 from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.widget import (
     Options,
     Widget,
-    logger,
     require_sync,
     widget_from_keywords,
 )

@@ -17,8 +17,9 @@ from django_ensoras.users import current_users_email
 from ensoras_middleware.caching import Fields, asks_for_page
 from ensoras_middleware.eligibility import Request, is_html
 from ensoras_middleware.injection import Injection
+from ensoras_middleware.log import logger
 from ensoras_middleware.outcome import Outcome
-from ensoras_middleware.widget import is_async, logger, require_sync, widget_from
+from ensoras_middleware.widget import is_async, require_sync, widget_from
 
 _RESPONSIBLE = "ensoras_middleware.layer"
 _PRECONDITIONS = ("HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE")

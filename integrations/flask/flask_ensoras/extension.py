@@ -17,10 +17,10 @@ from werkzeug.datastructures import Headers
 from ensoras_middleware.caching import Fields, asks_for_page
 from ensoras_middleware.eligibility import is_html
 from ensoras_middleware.injection import Injection
+from ensoras_middleware.log import logger
 from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.widget import (
     Widget,
-    logger,
     options_from_settings,
     require_sync,
     widget_from,

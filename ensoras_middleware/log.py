@@ -1,0 +1,46 @@
+"""What the logger `ensoras_middleware` says: never a secret, a hash, an address or a path."""
+
+from __future__ import annotations
+
+import logging
+
+from ensoras_middleware.outcome import Outcome
+
+logger = logging.getLogger("ensoras_middleware")
+
+# The outcomes that a site should do something about, with the remedy.
+PROBLEMS = {
+    Outcome.EMAIL_REFUSED: (
+        "A logged-in user's e-mail cannot be signed safely, so the visitor stays anonymous: signed "
+        "are plain ASCII addresses of the form local@domain."
+    ),
+    Outcome.USER_ERROR: "Reading the user failed, so the visitor stays anonymous: %s",
+    Outcome.NO_SECRET: "There is no secret for the slug of a widget tag, `%s`.",
+    Outcome.SECRET_ERROR: (
+        "The secret of a widget cannot be had, so its visitors stay anonymous: %s"
+    ),
+    Outcome.DANGLING: (
+        "A widget tag holds `<script` or `<style` in an attribute, as if markup had been injected "
+        "before it, so its page stays anonymous."
+    ),
+    Outcome.ENCODED: (
+        "A page is compressed before it reaches the Ensoras middleware, so it stays anonymous: "
+        "move the compressing middleware to the outside of this one."
+    ),
+    Outcome.ERROR: "The Ensoras middleware failed, and left a page alone: %s",
+}
+
+STRANGER = (
+    "A page reached the Ensoras middleware with an identify script in it, perhaps another "
+    "visitor's: it was taken out. Use one layer of this middleware, outside every cache."
+)
+
+
+def kind_and_place(error: BaseException) -> str:
+    """Say what was raised and where, but not with which words: they may hold an address."""
+    place, traceback = "", error.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        place = f" at {code.co_filename}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return type(error).__qualname__ + place
