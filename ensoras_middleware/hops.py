@@ -70,16 +70,26 @@ def behind_shadow_host(text: bytes, data: int, place: int) -> bool | None:
     `data` and `place` are in the data state, without an opener between them. `None` where there is
     nothing but white space between them.
     """
-    between = text[data:place].rstrip(markup.WHITE_SPACE)
-    if not between:
+    end = place
+    while end > data and text[end - 1] in markup.WHITE_SPACE:
+        end -= 1
+    if end == data:
         return None
-    start = text.rfind(b"<", data, place)
-    if not between.endswith(b">") or start < 0 or not _proven_in_data_state(text, data, start):
-        return False
-    tag = markup.TAG.match(text, start)
+    start = text.rfind(b"<", data, end)
+    tag = markup.TAG.match(text, start) if start >= 0 else None
     return (
         tag is not None
+        and tag.end() == end
         and not tag["end"]
-        and tag.end() == data + len(between)
         and _SHADOW_HOST.fullmatch(tag["name"].lower()) is not None
+        and _is_in_data_state(text, data, start)
     )
+
+
+def _is_in_data_state(text: bytes, data: int, place: int) -> bool:
+    if _proven_in_data_state(text, data, place):
+        return True
+    walked = markup.ORDINARY.match(text, data, place)
+    assert walked is not None
+    # A `<` before the one at `place` is text, but does not look whole from there.
+    return walked.end() == place or text[walked.end() : place] == b"<"

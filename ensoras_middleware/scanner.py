@@ -123,19 +123,23 @@ class Scanner:
 
     def _html_content(self, text: bytes, position: int) -> int:
         opener, place = next_opener(text, position)
-        behind_host = behind_shadow_host(text, position, place)
-        if behind_host is None and position == 0:
-            behind_host = self._behind_host
-        self._behind_host = bool(behind_host)
+        name = b"" if opener is None else (opener["name"] or b"!--").lower()
+        if name in (b"", b"template"):
+            self._see_shadow_host(text, position, place)
         if opener is None:
             return self._keep(text, place)
-        if opener["name"] is None:
-            self._behind_host = False
+        if name == b"!--":
             return self._comment(text, place)
         tag = markup.TAG.match(text, place)
         if tag is None:
             return self._keep(text, place)
-        return self._opener_tag(text, opener["name"].lower(), tag)
+        return self._opener_tag(text, name, tag)
+
+    def _see_shadow_host(self, text: bytes, position: int, place: int) -> None:
+        behind_host = behind_shadow_host(text, position, place)
+        if behind_host is None and position == 0:
+            return  # as the text before this one left it
+        self._behind_host = bool(behind_host)
 
     def _opener_tag(self, text: bytes, name: bytes, tag: re.Match[bytes]) -> int:
         if self._in_select and name not in (b"script", b"/select"):
@@ -217,6 +221,7 @@ class Scanner:
     # Comments and CDATA ---------------------------------------------------------------------
 
     def _comment(self, text: bytes, start: int) -> int:
+        self._behind_host = False
         end = markup.COMMENT_ENDS_AT_ONCE.match(text, start + 4)
         end = end or markup.COMMENT_END.search(text, start + 4)
         if end is not None:
