@@ -12,16 +12,15 @@ from __future__ import annotations
 import contextlib
 import inspect
 import sys
-from collections.abc import Awaitable
 from typing import Unpack
 
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ensoras_middleware.caching import Fields, asks_for_page
+from ensoras_middleware.caching import Fields
 from ensoras_middleware.eligibility import Request
 from ensoras_middleware.errors import ConfigurationError
-from ensoras_middleware.injection import Injection
+from ensoras_middleware.injection import Injection, hides_preconditions
 from ensoras_middleware.log import logger
 from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.widget import Options, Widget, widget_from_keywords
@@ -72,94 +71,96 @@ class EnsorasMiddleware:
             await self._respond(self._widget, scope, receive, send)
 
     async def _respond(self, widget: Widget, scope: Scope, receive: Receive, send: Send) -> None:
-        inner = _without_preconditions(scope)
-        response = _Response(widget, scope, inner, send)
+        response = _Response(widget, scope, send)
         try:
-            await self.app(inner, receive, response)
+            await self.app(scope, receive, response)
         except Exception:
             # The host's error must find what the host had sent before it.
             with contextlib.suppress(Exception):
                 await response.flush()
             raise
         finally:
-            _share(inner, scope)
+            response.give_back()
         await response.flush()
 
 
 class _Response:
     """The `send` of one request: passes messages on, changed where a page is identified."""
 
-    __slots__ = ("_injection", "_inner", "_passing", "_request", "_send", "_start", "_widget")
+    __slots__ = (
+        "_behind", "_hidden", "_injection", "_passing", "_request", "_scope", "_send", "_start",
+        "_widget",
+    )  # fmt: skip
 
-    def __init__(self, widget: Widget, scope: Scope, inner: Scope, send: Send) -> None:
+    def __init__(self, widget: Widget, scope: Scope, send: Send) -> None:
         self._widget = widget
-        self._request = _request(scope)
-        self._inner = inner
+        self._scope = scope
+        self._request = _request(scope)  # now, since a host may shift its path
+        # The header fields of the request, while the host does not see all of them.
+        self._hidden = _hide_preconditions(widget, self._request, scope)
         self._send = send
         self._passing = False  # the rest goes out as it comes
         self._start: Message | None = None  # held until the first of the body is there
+        self._behind: list[Message] = []  # what came behind the held start, other than a body
         self._injection: Injection | None = None
 
-    def __call__(self, message: Message) -> Awaitable[None]:
+    async def __call__(self, message: Message) -> None:
         if self._passing:
-            return self._send(message)
-        if message["type"] == "http.response.start":
-            return self._take_start(message)
-        return self._take(message)
+            await self._send(message)
+        elif message["type"] == "http.response.start":
+            await self._take_start(message)
+        elif message["type"] == "http.response.body" and self._injection is not None:
+            await self._take_body(self._injection, message)
+        else:
+            await self._take_other(message)
 
-    def _take_start(self, message: Message) -> Awaitable[None]:
+    async def _take_start(self, message: Message) -> None:
+        self.give_back()
+        await self.flush()  # a second start is the server's to refuse
         headers = message.get("headers", ())
         if not isinstance(headers, list | tuple):  # may be read only once
             headers = list(headers)
             message = {**message, "headers": headers}
         if not self._widget.debug and not _is_html(headers):
-            self._passing = True
             logger.debug("%s", Outcome.NOT_HTML.value)
-            return self._send(message)
-        return self._hold_start(message)
-
-    async def _hold_start(self, message: Message) -> None:
-        await self.flush()
-        fields = [
-            (name.decode("latin-1"), value.decode("latin-1")) for name, value in message["headers"]
-        ]
+            self._passing = True
+            await self._send(message)
+            return
+        fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
         self._start = message
         self._injection = Injection(self._widget, self._request, message["status"], fields)
         if self._injection.outcome is not None:
             await self._pass_on()
 
-    async def _take(self, message: Message) -> None:
-        kind = message["type"]
-        if kind in _FILES and self._injection is not None:
-            self._injection.leave(Outcome.PATHSEND)
-            await self._pass_on()
-        if kind != "http.response.body" or self._injection is None:
-            await self._send(message)
-            return
-        body, more = message.get("body", b""), message.get("more_body", False)
+    async def _take_body(self, injection: Injection, message: Message) -> None:
+        body, more = bytes(message.get("body", b"")), message.get("more_body", False)
         if self._start is None:
-            await self._stream(self._injection, message, body, more)
-        elif body or not more:
-            if not more or self._injection.is_whole(len(body)):
-                await self._whole(self._injection, message, body)
-            else:
-                self._injection.start_stream(await self._email(self._injection))
-                await self._send_start()
-                await self._stream(self._injection, message, body, more)
+            await self._send_of_stream(injection, message, body)
+        elif not more or injection.is_whole(len(body)):
+            if injection.names_widget(body):
+                body = injection.whole(body, await self._email(injection))
+                message = {**message, "body": body}
+            await self._pass_on()
+            await self._send(message)
+        elif body:
+            injection.start_stream(await self._email(injection))
+            await self._send_start()
+            await self._send_of_stream(injection, message, body)
 
-    async def _whole(self, injection: Injection, message: Message, body: bytes) -> None:
-        if injection.names_widget(body):
-            body = injection.whole(body, await self._email(injection))
-            message = {**message, "body": body}
-        await self._pass_on()
-        await self._send(message)
+    async def _take_other(self, message: Message) -> None:
+        if message["type"] in _FILES and self._injection is not None:
+            if self._start is not None:
+                self._injection.leave(Outcome.PATHSEND)
+            await self.flush()
+            self._passing = True
+        if self._start is not None:
+            self._behind.append(message)
+        else:
+            await self._send(message)
 
-    async def _stream(
-        self, injection: Injection, message: Message, body: bytes, more: bool
-    ) -> None:
-        body = injection.feed(body)
-        if not more:
-            body += injection.finish()
+    async def _send_of_stream(self, injection: Injection, message: Message, body: bytes) -> None:
+        more = message.get("more_body", False)
+        body = injection.feed(body) + (b"" if more else injection.finish())
         if body or not more:
             await self._send({**message, "body": body})
 
@@ -171,19 +172,27 @@ class _Response:
         message, self._start = self._start, None
         if message is not None and self._injection is not None:
             await self._send(_with_fields(message, self._injection.fields))
+        behind, self._behind = self._behind, []
+        for other in behind:
+            await self._send(other)
 
     async def flush(self) -> None:
-        """Send what is held, now that the host will not go on."""
+        """Send what is held, now that the host will not go on with it."""
         await self._send_start()
         held = b"" if self._injection is None else self._injection.finish()
         if held:
             await self._send({"type": "http.response.body", "body": held, "more_body": True})
 
+    def give_back(self) -> None:
+        """Show the request as it came, to the layers outside and from now on to all."""
+        if self._hidden is not None:
+            self._scope["headers"], self._hidden = self._hidden, None
+
     async def _email(self, injection: Injection) -> object:
         with injection.reading_user():
             if self._widget.get_email is None:
-                return _users_email(self._inner)
-            email = self._widget.get_email(HTTPConnection(self._inner))
+                return _users_email(self._scope)
+            email = self._widget.get_email(HTTPConnection(self._scope))
             return await email if inspect.isawaitable(email) else email
         return None
 
@@ -228,20 +237,17 @@ def _request(scope: Scope) -> Request:
     return Request(scope["method"], path, header)
 
 
-def _without_preconditions(scope: Scope) -> Scope:
-    headers = scope["headers"]
+def _hide_preconditions(
+    widget: Widget, request: Request, scope: Scope
+) -> list[tuple[bytes, bytes]] | None:
+    """Take the preconditions from the scope, and return its fields as they were, where needed."""
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
     if not any(name in _PRECONDITIONS for name, _ in headers):
-        return scope
-    request = _request(scope)
-    if not asks_for_page(request.method, request.path, request.header):
-        return scope
-    return {**scope, "headers": [one for one in headers if one[0] not in _PRECONDITIONS]}
-
-
-def _share(inner: Scope, scope: Scope) -> None:
-    """Let the layers outside see what the host has put into its scope."""
-    if inner is not scope:
-        scope.update((key, value) for key, value in inner.items() if key != "headers")
+        return None
+    if not hides_preconditions(widget, request):
+        return None
+    scope["headers"] = [one for one in headers if one[0] not in _PRECONDITIONS]
+    return headers
 
 
 async def _fail(error: ConfigurationError, scope: Scope, receive: Receive, send: Send) -> None:

@@ -29,6 +29,13 @@ OUTCOME_FIELD = "X-Ensoras-Outcome"
 _REACH = TAG_LIMIT + 2048
 
 
+def hides_preconditions(widget: Widget, request: Request) -> bool:
+    """Tell whether the host must not see `If-None-Match` and `If-Modified-Since`; see `caching`."""
+    return not widget.excludes(request.path) and caching.asks_for_page(
+        request.method, request.path, request.header
+    )
+
+
 class Injection:
     """What becomes of one response.
 
@@ -175,7 +182,7 @@ class Injection:
         try:
             return self._feed(held, chunk)
         except Exception as error:
-            return self._failed(error, held + chunk)
+            return self._failed(error, held + chunk if held else chunk)
 
     def _feed(self, held: bytes, chunk: bytes) -> bytes:
         if self._blanker is not None:

@@ -7,13 +7,14 @@ Source: PEP 3333.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Unpack
 
 from werkzeug.wrappers import Request as WerkzeugRequest
 
-from ensoras_middleware.caching import asks_for_page
 from ensoras_middleware.eligibility import Request, is_html
+from ensoras_middleware.environ import RESPONSIBLE, header_of, hide_preconditions
 from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.injection import Injection
 from ensoras_middleware.log import logger
@@ -28,11 +29,6 @@ from ensoras_middleware.widget import (
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-# In an environment: the layer of this middleware that is responsible for the response.
-RESPONSIBLE = "ensoras_middleware.layer"
-
-PRECONDITIONS = ("HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE")
 
 
 class EnsorasMiddleware:
@@ -60,10 +56,12 @@ class EnsorasMiddleware:
         """Answer one request as `app` does."""
         if self._widget is None or environ.setdefault(RESPONSIBLE, self) is not self:
             return self.app(environ, start_response)
-        inner = without_preconditions(environ)
-        response = _Response(self._widget, environ, inner, start_response)
-        iterable = self.app(inner, response.start_response)
-        response.share()
+        response = _Response(self._widget, environ, start_response)
+        try:
+            iterable = self.app(environ, response.start_response)
+        except Exception:
+            response.break_off()
+            raise
         return response.answer(iterable)
 
 
@@ -71,22 +69,19 @@ class _Response:
     """The answer to one request: what the host starts, writes and yields."""
 
     __slots__ = (
-        "_environ", "_error", "_injection", "_inner", "_iterable", "_iterator", "_passing",
-        "_server_start", "_server_write", "_start", "_widget",
+        "_environ", "_error", "_hidden", "_injection", "_iterable", "_iterator", "_passing",
+        "_request", "_server_start", "_server_write", "_start", "_widget",
     )  # fmt: skip
 
     def __init__(
-        self,
-        widget: Widget,
-        environ: WSGIEnvironment,
-        inner: WSGIEnvironment,
-        server_start: StartResponse,
+        self, widget: Widget, environ: WSGIEnvironment, server_start: StartResponse
     ) -> None:
         self._widget = widget
         self._environ = environ
-        self._inner = inner
+        self._request = request_of(environ)  # now, since a host may shift its path
+        self._hidden = hide_preconditions(widget, self._request, environ)
         self._server_start = server_start
-        self._server_write: Callable[[bytes], object] | None = None
+        self._server_write: Callable[[bytes], object] | None = None  # set once it has started
         self._passing = False  # the rest goes out as it comes
         self._start: tuple[str, OptExcInfo | None] | None = None  # held until there is a body
         self._injection: Injection | None = None
@@ -101,21 +96,24 @@ class _Response:
         status: str,
         headers: list[tuple[str, str]],
         exc_info: OptExcInfo | None = None,
-        /,
     ) -> Callable[[bytes], object]:
+        """Take the start of the host's answer; a page's is held until its body is known."""
+        self._give_back()
         if self._start is not None and exc_info is None:
             self._send_start()  # a second start: the server's to refuse
-        if self._server_write is not None or not (_may_be_page(headers) or self._widget.debug):
-            self._passing, self._start = True, None
-            self.share()
-            logger.debug("%s", Outcome.NOT_HTML.value)
+        if self._server_write is not None:
             return self._server_start(status, headers, *_given(exc_info))
-        request = request_of(self._environ)
-        self._injection = Injection(self._widget, request, int(status[:3]), list(headers))
+        if not isinstance(headers, list):  # may be read only once
+            headers = list(headers)
+        if not (_may_be_page(headers) or self._widget.debug):
+            logger.debug("%s", Outcome.NOT_HTML.value)
+            self._passing, self._start = True, None
+            self._server_write = self._server_start(status, headers, *_given(exc_info))
+            return self._server_write
+        code = int(status[:3]) if status[:3].isdigit() else 0
+        self._injection = Injection(self._widget, self._request, code, list(headers))
         self._start = (status, exc_info)
-        if self._injection.outcome is not None:
-            return self._pass_on()
-        return self._write
+        return self._write if self._injection.outcome is None else self._pass_on()
 
     def _write(self, data: bytes) -> None:
         assert self._injection is not None
@@ -131,9 +129,14 @@ class _Response:
         if self._passing:
             return iterable
         self._iterable = iterable
-        if type(iterable) in (list, tuple) and self._start is not None and _is_single(iterable):
+        if (
+            type(iterable) in (list, tuple)
+            and self._injection
+            and self._start
+            and _is_single(iterable)
+        ):
             (body,) = iterable
-            changed = self._whole(body)
+            changed = self._whole(self._injection, body)
             return iterable if changed is body else [changed]
         return self
 
@@ -146,51 +149,58 @@ class _Response:
             raise self._error
         while not self._passing:
             try:
-                chunk = next(self._iterator)
+                data = self._take(next(self._iterator))
             except StopIteration:
+                self._iterator = iter(())
                 data = self._end()
+                if not data:
+                    raise
             except Exception as error:  # what was held back belongs before it
                 self._error = error
                 data = b"" if self._injection is None else self._injection.finish()
                 if not data:
                     raise
-            else:
-                data = self._take(chunk)
-            if data:
+            # One value for each of the host's, so that nothing waits for the next one; but none
+            # before the start.
+            if data or self._start is None:
                 return data
         return next(self._iterator)
 
     def _take(self, chunk: bytes) -> bytes:
         if self._injection is None:
             self._passing = True  # there is no start yet: the server's to refuse
-        if self._passing or not chunk:
+        if self._injection is None or self._passing or not chunk:
             return chunk
-        assert self._injection is not None
         if self._start is not None:
             if _is_single(self._iterable) or self._injection.is_whole(len(chunk)):
-                return self._whole(chunk)
+                return self._whole(self._injection, chunk)
             self._start_stream(self._injection)
         return self._injection.feed(chunk)
 
     def _end(self) -> bytes:
-        if self._start is not None:
-            self._whole(b"")
-        self._passing = True
+        if self._start is not None and self._injection is not None:
+            self._whole(self._injection, b"")
         return b"" if self._injection is None else self._injection.finish()
 
     def close(self) -> None:
         """Close what the host returned."""
-        self.share()
+        self._give_back()
         iterable, self._iterable = self._iterable, ()
         close = getattr(iterable, "close", None)
         if close is not None:
             close()
 
+    def break_off(self) -> None:
+        """Write what is held of what the host had written, now that it will not go on."""
+        self._give_back()
+        held = b"" if self._injection is None else self._injection.finish()
+        if held and self._server_write is not None:
+            with contextlib.suppress(Exception):  # the host's own error is the one to tell
+                self._server_write(held)
+
     # Decisions ------------------------------------------------------------------------------
 
-    def _whole(self, body: bytes) -> bytes:
-        injection = self._injection
-        assert injection is not None
+    def _whole(self, injection: Injection, body: bytes) -> bytes:
         if injection.names_widget(body):
             body = injection.whole(body, self._email(injection))
         self._pass_on()
@@ -208,7 +218,6 @@ class _Response:
         assert self._start is not None
         assert self._injection is not None
         (status, exc_info), self._start = self._start, None
-        self.share()
         fields = list(self._injection.fields)
         self._server_write = self._server_start(status, fields, *_given(exc_info))
         return self._server_write
@@ -216,35 +225,21 @@ class _Response:
     def _email(self, injection: Injection) -> object:
         assert self._widget.get_email is not None
         with injection.reading_user():
-            return self._widget.get_email(WerkzeugRequest(self._inner, populate_request=False))
+            return self._widget.get_email(WerkzeugRequest(self._environ, populate_request=False))
         return None
 
-    def share(self) -> None:
-        """Let the layers outside see what the host has put into its environment."""
-        if self._inner is not self._environ:
-            for key, value in self._inner.items():
-                self._environ[key] = value
+    def _give_back(self) -> None:
+        if self._hidden:
+            self._environ.update(self._hidden)
+            self._hidden = {}
 
 
 def request_of(environ: WSGIEnvironment) -> Request:
     """Return the core's view of a WSGI request."""
-
-    def header(name: str) -> str | None:
-        value: str | None = environ.get("HTTP_" + name.upper().replace("-", "_"))
-        return value
-
-    path = environ.get("PATH_INFO", "").encode("latin-1").decode("utf-8", "replace")
-    return Request(environ["REQUEST_METHOD"], path, header)
-
-
-def without_preconditions(environ: WSGIEnvironment) -> WSGIEnvironment:
-    """Return the environment that the host gets: a copy where preconditions are taken out."""
-    if not any(key in environ for key in PRECONDITIONS):
-        return environ
-    request = request_of(environ)
-    if not asks_for_page(request.method, request.path, request.header):
-        return environ
-    return {key: value for key, value in environ.items() if key not in PRECONDITIONS}
+    path: str = environ.get("PATH_INFO", "")
+    if not path.isascii():
+        path = path.encode("latin-1").decode("utf-8", "replace")
+    return Request(environ["REQUEST_METHOD"], path, header_of(environ))
 
 
 def _may_be_page(headers: list[tuple[str, str]]) -> bool:

@@ -436,8 +436,9 @@ def test_a_second_start_is_the_servers_to_refuse(
 
     alone = serve(host, environ_of("alice"))
     answer = serve(identifying(host), environ_of("alice"))
+    assert isinstance(alone.error, Refusal)
     assert isinstance(answer.error, Refusal)
-    assert answer.error.args == alone.error.args if alone.error else False
+    assert answer.error.args == alone.error.args
     assert answer.chunks == alone.chunks == []
 
 
@@ -903,6 +904,20 @@ def test_preconditions_are_hidden_from_the_host_alone() -> None:
     assert inside.items() >= preconditions.items()
 
 
+def test_preconditions_of_excluded_paths_are_left() -> None:
+    """An excluded path is never touched: its pages keep their 304."""
+
+    def host(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        start_response("304 Not Modified" if "HTTP_IF_NONE_MATCH" in environ else "200 OK", [])
+        return []
+
+    app = identifying(host, exclude=["/admin"])
+    variables = {"HTTP_ACCEPT": "text/html", "HTTP_IF_NONE_MATCH": '"1"'}
+    for path, status in [("/admin/tea", "304 Not Modified"), ("/administrators", "200 OK")]:
+        answer = serve(app, environ_of("alice", PATH_INFO=path, **variables))
+        assert answer.status == status
+
+
 def test_a_host_that_shifts_the_path_is_excluded_by_the_path_of_the_request() -> None:
     """`exclude` means the path as it came, also where applications are mounted inside."""
 
@@ -950,7 +965,7 @@ def test_an_environment_without_a_path_is_served() -> None:
 
 @pytest.mark.parametrize(
     "email",
-    [b"alice@example.com", 5, "", "alice", ["alice@example.com"], object(), True],
+    [b"alice@example.com", 5, "", "alice", ["alice@example.com"], {"email": 1}, True],
     ids=repr,
 )
 def test_what_is_no_email_is_nobody(email: object, caplog: pytest.LogCaptureFixture) -> None:

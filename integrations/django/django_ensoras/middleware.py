@@ -14,15 +14,13 @@ from django.http.response import HttpResponseBase
 
 from django_ensoras.conf import options
 from django_ensoras.users import current_users_email
-from ensoras_middleware.caching import Fields, asks_for_page
+from ensoras_middleware.caching import Fields
 from ensoras_middleware.eligibility import Request, is_html
+from ensoras_middleware.environ import RESPONSIBLE, header_of, hide_preconditions
 from ensoras_middleware.injection import Injection
 from ensoras_middleware.log import logger
 from ensoras_middleware.outcome import Outcome
-from ensoras_middleware.widget import is_async, require_sync, widget_from
-
-_RESPONSIBLE = "ensoras_middleware.layer"
-_PRECONDITIONS = ("HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE")
+from ensoras_middleware.widget import Widget, is_async, require_sync, widget_from
 
 
 class EnsorasMiddleware:
@@ -55,12 +53,13 @@ class EnsorasMiddleware:
             return self._answer_async(request)
         if not self._is_responsible(request):
             return self.get_response(request)
-        taken = _take_preconditions(request)
+        seen = _request(request)  # now, since the site may shift its path
+        hidden = _hide(self._widget, seen, request)
         try:
             response: HttpResponseBase = self.get_response(request)
         finally:
-            _give_back(request, taken)
-        injection = self._injection(request, response)
+            _give_back(request, hidden)
+        injection = self._injection(seen, request, response)
         if injection is None or not _needs_user(injection, response):
             return _left(injection, response)
         email = None
@@ -71,12 +70,13 @@ class EnsorasMiddleware:
     async def _answer_async(self, request: HttpRequest) -> Any:
         if not self._is_responsible(request):
             return await self.get_response(request)
-        taken = _take_preconditions(request)
+        seen = _request(request)
+        hidden = _hide(self._widget, seen, request)
         try:
             response: HttpResponseBase = await self.get_response(request)
         finally:
-            _give_back(request, taken)
-        injection = self._injection(request, response)
+            _give_back(request, hidden)
+        injection = self._injection(seen, request, response)
         if injection is None or not _needs_user(injection, response):
             return _left(injection, response)
         email = None
@@ -93,16 +93,18 @@ class EnsorasMiddleware:
 
     def _is_responsible(self, request: HttpRequest) -> bool:
         marks = getattr(request, "scope", request.META)
-        return marks.setdefault(_RESPONSIBLE, self) is self
+        return marks.setdefault(RESPONSIBLE, self) is self
 
-    def _injection(self, request: HttpRequest, response: HttpResponseBase) -> Injection | None:
+    def _injection(
+        self, seen: Request, request: HttpRequest, response: HttpResponseBase
+    ) -> Injection | None:
         if not (is_html(response.headers.get("Content-Type")) or self._widget.debug):
             logger.debug("%s", Outcome.NOT_HTML.value)
             return None
         view = getattr(request.resolver_match, "func", None)
         return Injection(
             self._widget,
-            _request(request),
+            seen,
             response.status_code,
             list(response.headers.items()),
             exempt=getattr(view, "ensoras_exempt", False),
@@ -173,26 +175,18 @@ async def _stream_async(injection: Injection, chunks: Any) -> AsyncIterator[byte
 
 
 def _request(request: HttpRequest) -> Request:
-    def header(name: str) -> str | None:
-        value: str | None = request.META.get("HTTP_" + name.upper().replace("-", "_"))
-        return value
-
-    return Request(request.method or "GET", request.path_info, header)
+    return Request(request.method or "GET", request.path_info, header_of(request.META))
 
 
-def _take_preconditions(request: HttpRequest) -> dict[str, str]:
-    """Take from the request what would bring back a page from before the log-in."""
-    meta = request.META
-    if not any(key in meta for key in _PRECONDITIONS):
-        return {}
-    seen = _request(request)
-    if not asks_for_page(seen.method, seen.path, seen.header):
-        return {}
-    request.__dict__.pop("headers", None)  # made of META when first asked for
-    return {key: meta.pop(key) for key in _PRECONDITIONS if key in meta}
+def _hide(widget: Widget, seen: Request, request: HttpRequest) -> dict[str, str]:
+    """Take from the request, and return, the preconditions that the site must not see."""
+    hidden = hide_preconditions(widget, seen, request.META)
+    if hidden:
+        request.__dict__.pop("headers", None)  # made of META when first asked for
+    return hidden
 
 
-def _give_back(request: HttpRequest, taken: dict[str, str]) -> None:
-    if taken:
-        request.META.update(taken)
+def _give_back(request: HttpRequest, hidden: dict[str, str]) -> None:
+    if hidden:
+        request.META.update(hidden)
         request.__dict__.pop("headers", None)

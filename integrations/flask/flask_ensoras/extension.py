@@ -14,8 +14,9 @@ from flask import Flask, Response, current_app, request
 from markupsafe import Markup
 from werkzeug.datastructures import Headers
 
-from ensoras_middleware.caching import Fields, asks_for_page
+from ensoras_middleware.caching import Fields
 from ensoras_middleware.eligibility import is_html
+from ensoras_middleware.environ import RESPONSIBLE, hide_preconditions
 from ensoras_middleware.injection import Injection
 from ensoras_middleware.log import logger
 from ensoras_middleware.outcome import Outcome
@@ -26,7 +27,7 @@ from ensoras_middleware.widget import (
     widget_from,
     widget_tag_from,
 )
-from ensoras_middleware.wsgi import PRECONDITIONS, RESPONSIBLE, request_of
+from ensoras_middleware.wsgi import request_of
 from flask_ensoras.users import current_users_email
 
 _View = TypeVar("_View", bound=Callable[..., Any])
@@ -34,7 +35,7 @@ _EmailGetter = TypeVar("_EmailGetter", bound=Callable[[], Any])
 
 _EXEMPT = "_ensoras_exempt"
 # In an environment: the preconditions that the view does not see.
-_TAKEN = "ensoras_middleware.preconditions"
+_HIDDEN = "ensoras_middleware.preconditions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Ensoras:
         require_sync(widget.get_email)
         app.extensions["ensoras"] = _State(widget)
         # First of all: a `before_request` that answers by itself must not see them either.
-        app.before_request_funcs.setdefault(None, []).insert(0, _take_preconditions)
+        app.before_request_funcs.setdefault(None, []).insert(0, _hide)
         app.after_request(self._after_request)
         app.teardown_request(_give_preconditions_back)
 
@@ -163,20 +164,19 @@ def _stream(injection: Injection, chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield held
 
 
-def _take_preconditions() -> None:
+def _hide() -> None:
+    widget: Widget = current_app.extensions["ensoras"].widget
     environ = request.environ
-    seen = request_of(environ)
-    if any(key in environ for key in PRECONDITIONS) and asks_for_page(
-        seen.method, seen.path, seen.header
-    ):
-        environ[_TAKEN] = {key: environ.pop(key) for key in PRECONDITIONS if key in environ}
+    hidden = hide_preconditions(widget, request_of(environ), environ)
+    if hidden:
+        environ[_HIDDEN] = hidden
         _forget_cached()
 
 
 def _give_preconditions_back(error: BaseException | None = None) -> None:
-    taken = request.environ.pop(_TAKEN, None)
-    if taken:
-        request.environ.update(taken)
+    hidden = request.environ.pop(_HIDDEN, None)
+    if hidden:
+        request.environ.update(hidden)
         _forget_cached()
 
 
