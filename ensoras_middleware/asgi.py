@@ -22,8 +22,9 @@ from ensoras_middleware.eligibility import Request
 from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.injection import Injection, hides_preconditions
 from ensoras_middleware.log import logger
+from ensoras_middleware.options import Options, widget_from_keywords
 from ensoras_middleware.outcome import Outcome
-from ensoras_middleware.widget import Options, Widget, widget_from_keywords
+from ensoras_middleware.widget import Widget
 
 # In a scope: the layer of this middleware that is responsible for the response.
 _RESPONSIBLE = "ensoras_middleware.layer"
@@ -252,6 +253,6 @@ def _hide_preconditions(
 
 async def _fail(error: ConfigurationError, scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] != "lifespan":
-        raise error
+        raise ConfigurationError(str(error))  # its own, without the frames of other requests
     await receive()  # lifespan.startup
     await send({"type": "lifespan.startup.failed", "message": str(error)})

@@ -41,7 +41,8 @@ def identity_hash(email: str, secret: str | bytes) -> str:
         raise TypeError(f"email must be a str, not {type(email).__name__}")
     if not isinstance(secret, str | bytes):
         raise TypeError(f"secret must be a str or bytes, not {type(secret).__name__}")
-    key = secret.encode() if isinstance(secret, str) else secret
+    # As Python decodes bytes of the environment that are no UTF-8 (PEP 383).
+    key = secret.encode("utf-8", "surrogateescape") if isinstance(secret, str) else secret
     return hmac.digest(key, email.lower().encode("utf-8", "surrogatepass"), "sha256").hex()
 
 

@@ -24,9 +24,13 @@ _FILE_SETTING = "ENSORAS_WIDGET_SECRET_FILE"
 _REMEDY = "copy the widget secret from the Ensoras dashboard"
 
 _MIN_BYTES = 16  # half of SHA-256; the dashboard's secrets are longer
+# What stands in documentation, in templates that nobody filled in, and in masked copies.
 _PLACEHOLDER = re.compile(
-    rb"\W*(?:your|change|replace|insert|paste|todo)(?:[\W_]|me\b|me_).*", re.I | re.S
+    rb"""\W*(?:your|change|replace|insert|paste|todo)(?:[\W_]|me).*
+    | [$]?\{.*\} | <.*> | \*+ | ENSORAS_WIDGET_SECRET | \W*your\w*secret\W*""",
+    re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]|\A\xef\xbb\xbf|\A\xff\xfe|\A\xfe\xff")
 
 # A file that was written this recently may be written again within its clock's resolution.
 _SETTLED_AFTER_NS = 2_000_000_000
@@ -46,6 +50,11 @@ def checked_secret(value: object, setting: str = _SETTING) -> bytes:
         raise ConfigurationError(f"{setting} has white space around it: {_REMEDY} without it.")
     if _PLACEHOLDER.fullmatch(secret):
         raise ConfigurationError(f"{setting} is still a placeholder: {_REMEDY}.")
+    if _CONTROL.search(secret):
+        raise ConfigurationError(
+            f"{setting} holds a byte order mark, a line break or another control character: "
+            f"{_REMEDY}, as plain text on one line."
+        )
     if len(secret) < _MIN_BYTES:
         raise ConfigurationError(
             f"{setting} is shorter than {_MIN_BYTES} bytes, so it is not the widget's: {_REMEDY}."
@@ -59,7 +68,10 @@ def secret_source(secret: object) -> SecretSource:
     Raises `ConfigurationError` where it has none of them.
     """
     if isinstance(secret, Mapping):
-        secrets = {_checked_slug(slug): checked_secret(one) for slug, one in secret.items()}
+        secrets = {
+            _checked_slug(slug): checked_secret(one, f"{_SETTING} of {slug}")
+            for slug, one in secret.items()
+        }
         if not secrets:
             raise ConfigurationError(f"{_SETTING} is an empty mapping: name a slug and its secret.")
         return secrets.get
@@ -139,5 +151,5 @@ class SecretFile:
         if content.endswith(b"\n"):
             content = content[:-1].removesuffix(b"\r")
         secret = checked_secret(content, _FILE_SETTING)
-        settled = time.time_ns() - stamp[0] > _SETTLED_AFTER_NS
+        settled = time.time_ns() - max(stamp[:2]) > _SETTLED_AFTER_NS
         return (stamp if settled else None), secret

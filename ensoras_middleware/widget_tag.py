@@ -57,7 +57,8 @@ def address_pattern(origin: str, slug: str | None) -> re.Pattern[str]:
     scheme, host = (re.escape(part) for part in origin.split("//"))
     slugs = re.escape(slug) if slug else SLUG.pattern
     return re.compile(
-        rf"(?i:{scheme})?//(?i:{host}){re.escape(PATH)}({slugs})\.js(?:[?#].*)?", re.DOTALL
+        rf"(?i:{scheme})?//(?i:{host}){re.escape(PATH)}({slugs})\.js(?:[?#].*)?",
+        re.DOTALL | re.ASCII,
     )
 
 

@@ -18,13 +18,9 @@ from ensoras_middleware.environ import RESPONSIBLE, header_of, hide_precondition
 from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.injection import Injection
 from ensoras_middleware.log import logger
+from ensoras_middleware.options import Options, require_sync, widget_from_keywords
 from ensoras_middleware.outcome import Outcome
-from ensoras_middleware.widget import (
-    Options,
-    Widget,
-    require_sync,
-    widget_from_keywords,
-)
+from ensoras_middleware.widget import Widget
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo

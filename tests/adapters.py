@@ -226,7 +226,7 @@ def _flask(host: Callable[[], Host], user: Callable[[], object], options: Any) -
 
 
 def _settings(options: dict[str, Any]) -> dict[str, Any]:
-    from ensoras_middleware.widget import SETTINGS
+    from ensoras_middleware.options import SETTINGS
 
     return {SETTINGS[keyword]: value for keyword, value in options.items()}
 

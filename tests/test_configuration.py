@@ -31,12 +31,8 @@ from starlette.routing import Route
 
 from ensoras_middleware import ConfigurationError, secret_from_file
 from ensoras_middleware.asgi import EnsorasMiddleware as AsgiMiddleware
-from ensoras_middleware.widget import (
-    Widget,
-    options_from_settings,
-    widget_from,
-    widget_from_keywords,
-)
+from ensoras_middleware.options import options_from_settings, widget_from, widget_from_keywords
+from ensoras_middleware.widget import Widget
 from ensoras_middleware.wsgi import EnsorasMiddleware as WsgiMiddleware
 
 SECRET = "a-secret-of-the-tests-0123456789"
@@ -131,6 +127,11 @@ setting_door = pytest.mark.parametrize("door", SETTING_DOORS.values(), ids=SETTI
 keyword_door = pytest.mark.parametrize("door", KEYWORD_DOORS.values(), ids=KEYWORD_DOORS)
 
 
+def named(value: object) -> str:
+    """Return a name for a row of a table: the same in every process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", ascii(value))[:50]
+
+
 def refused(door: Callable[[dict[str, Any]], object], options: dict[str, Any]) -> str:
     """Return what a site with these options is told; no secret is anywhere in the report."""
     with pytest.raises(ConfigurationError) as caught:
@@ -173,8 +174,6 @@ NOT_ORIGINS = [
     " https://app.ensoras.com",
     "https://app ensoras.com",
     "https://app.ensoras.com\\evil",
-    "https://app.en\u017foras.com",  # U+017F is an s without regard to case
-    "https://chat.\u212aiosk.example",  # and U+212A a k
     "https://*.ensoras.com",
     'https://app.ensoras.com"',
     "ftp://app.ensoras.com",
@@ -264,9 +263,7 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
 
 
 @any_door
-@pytest.mark.parametrize(
-    ("options", "keyword", "cause", "remedy"), WRONG, ids=lambda value: ascii(value)[:50]
-)
+@pytest.mark.parametrize(("options", "keyword", "cause", "remedy"), WRONG, ids=named)
 def test_wrong(
     door: Callable[[dict[str, Any]], object],
     options: dict[str, Any],
@@ -299,10 +296,9 @@ def test_wrong_dotted_path_is_shown(path: str) -> None:
         (b"/run/secrets/ensoras", "must be the path of a file", ""),
         ("/no/such/file", "cannot be read (No such file or directory)", "name a file that holds"),
         ("/", "cannot be read (Is a directory)", "name a file that holds"),
-        ("\0", "cannot be read", "name a file that holds"),
         (os.devnull, "is blank", DASHBOARD),
     ],
-    ids=ascii,
+    ids=named,
 )
 def test_wrong_secret_file(
     door: Callable[[dict[str, Any]], object], value: object, cause: str, remedy: str
@@ -426,7 +422,7 @@ def test_defaults() -> None:
         {"enabled": True},
         {"debug": True},
     ],
-    ids=str,
+    ids=named,
 )
 def test_right(door: Callable[[dict[str, Any]], object], options: dict[str, Any]) -> None:
     """Every option is taken through every door."""
@@ -435,7 +431,8 @@ def test_right(door: Callable[[dict[str, Any]], object], options: dict[str, Any]
 
 def test_never_shown() -> None:
     """A configuration that is printed shows no secret."""
-    for secret in (SECRET, SECRET.encode(), {"acme": SECRET}):
+    look_up = functools.partial({}.get, SECRET)  # whose `repr` shows its arguments
+    for secret in (SECRET, SECRET.encode(), {"acme": SECRET}, look_up):
         widget = built(GOOD | {"secret": secret})
         assert SECRET not in repr(widget) + str(widget) + f"{[widget]}"
         assert "acme" in repr(widget)
@@ -591,6 +588,16 @@ class TestOrigin:
         body = f'<script src="{normalised}/cdn/v1/widget/acme.js">'.encode()
         assert widget.find_address(body) > 0
 
+    @pytest.mark.parametrize("look_alike", ["l\u0131ve", "L\u0130VE", "live\u017f"])
+    def test_a_look_alike_is_another(self, look_alike: str) -> None:
+        """Without regard to case is said of ASCII: U+0131 is no i to a browser, either."""
+        address = built(GOOD | {"origin": "https://live.example.com"}).address
+        path = "example.com/cdn/v1/widget/acme.js"
+        assert address.fullmatch(f"https://LIVE.{path}")
+        assert not address.fullmatch(f"https://{look_alike}.{path}")
+        options = GOOD | {"origin": f"https://{look_alike}.example.com"}
+        assert "is not an origin" in refused(widget_from_keywords, options)
+
     @pytest.mark.parametrize("adapter", adapters.ADAPTERS)
     def test_its_tag_alone_counts(self, adapter: str) -> None:
         """A page with another origin's tag is not identified."""
@@ -652,13 +659,13 @@ OFF = [
 
 
 class TestOff:
-    @pytest.mark.parametrize("options", OFF, ids=str)
+    @pytest.mark.parametrize("options", OFF, ids=named)
     @pytest.mark.parametrize("door", [*KEYWORD_DOORS, "settings", "flask"])
     def test_needs_nothing(self, door: str, options: dict[str, Any]) -> None:
         """CI and image builds have no secret, and no other option is looked at."""
         DOORS[door](options | {"enabled": False})
 
-    @pytest.mark.parametrize("options", OFF, ids=str)
+    @pytest.mark.parametrize("options", OFF, ids=named)
     @pytest.mark.parametrize("door", ["django-wsgi", "django-asgi"])
     def test_django_leaves_the_middleware_out(self, door: str, options: dict[str, Any]) -> None:
         """Django drops a middleware that says it is not used, so it costs nothing."""
@@ -847,7 +854,7 @@ class TestLate:
             messages.append(message)
 
         app = starlette_site(slug="acme", secret="short")
-        app.router.lifespan_context = lambda app: begun.append("host")  # type: ignore[assignment,func-returns-value,return-value]
+        app.router.lifespan_context = lambda app: begun.append("host")
         asyncio.run(app({"type": "lifespan", "state": {}}, receive, send))
         (message,) = messages
         assert message["type"] == "lifespan.startup.failed"

@@ -256,7 +256,7 @@ ACCEPTED = [
     ("o'brien+x&y@example.com", "o'brien+x&y@example.com"),
     (f"{SAFE}@{SAFE}", f"{SAFE}@{SAFE}".lower()),
 ]
-NOT_STRINGS: list[object] = [None, 7, True, ALICE.encode(), [ALICE], (ALICE,), object()]
+NOT_STRINGS: list[object] = [None, 7, True, ALICE.encode(), [ALICE], (ALICE,), Identity]
 NO_ADDRESS = [
     "",
     " ",

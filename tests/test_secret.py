@@ -100,10 +100,10 @@ class TestContent:
         assert "Ensoras dashboard" in str(caught.value)
         assert OLD.decode() not in str(caught.value)
 
-    @pytest.mark.parametrize("kind", ["missing", "directory", "loop", "null"])
+    @pytest.mark.parametrize("kind", ["missing", "directory", "loop"])
     def test_unreadable_at_construction(self, tmp_path: Path, kind: str) -> None:
         """A site does not start with a path where nothing can be read."""
-        path = tmp_path / "null\0" if kind == "null" else tmp_path / "missing"
+        path = tmp_path / "missing"
         if kind == "directory":
             path = tmp_path
         elif kind == "loop":
@@ -112,7 +112,7 @@ class TestContent:
             ConfigurationError, match=r"^ENSORAS_WIDGET_SECRET_FILE .*may read\.$"
         ) as caught:
             secret_from_file(path)
-        assert caught.value.__suppress_context__
+        assert caught.value.__cause__ is None, "the message has said it"
 
     def test_never_shown(self, path: Path) -> None:
         """A debugger's list of variables shows no secret."""
@@ -179,6 +179,8 @@ class TestRotation:
             assert time.monotonic() < deadline, "read again and again"
             time.sleep(0.05)
         assert bytes_read(source, calls=1000) < len(MEBIBYTE)
+        path.write_bytes(MEBIBYTE.upper())
+        assert source("acme") == MEBIBYTE.upper(), "a change is seen, and at once"
 
     @needs_counter
     @pytest.mark.parametrize("stamp", [lambda path: None, settle], ids=["now", "cp -p"])
@@ -219,10 +221,20 @@ class TestRotation:
         assert source("acme") == last
 
 
+def become_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def become_broken_link(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("nowhere")
+
+
 OUTAGES: dict[str, Callable[[Path], object]] = {
     "removed": Path.unlink,
-    "a directory": lambda path: (path.unlink(), path.mkdir()),
-    "a broken link": lambda path: (path.unlink(), path.symlink_to("nowhere")),
+    "a directory": become_directory,
+    "a broken link": become_broken_link,
     **{
         name: functools.partial(replace, content=content) for name, (content, _) in UNUSABLE.items()
     },
@@ -295,7 +307,6 @@ REFUSED = [
     (1234567890123456, "must be text, not int"),
     (bytearray(OLD), "must be text, not bytearray"),
     ([OLD], "must be text, not list"),
-    ("\ud800 no secret is that", "must be text"),
 ]
 
 
@@ -415,7 +426,7 @@ class TestSource:
         """A plain secret is that of every slug that is asked for."""
         assert secret_source(OLD.decode())("acme") == OLD
 
-    @pytest.mark.parametrize("secret", [7, [OLD], {OLD}, object()], ids=repr)
+    @pytest.mark.parametrize("secret", [7, [OLD], {OLD}, object()], ids=type)
     def test_nothing_else(self, secret: object) -> None:
         """Anything else is refused."""
         with pytest.raises(ConfigurationError, match="must be text"):

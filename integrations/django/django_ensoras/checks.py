@@ -12,7 +12,7 @@ from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 
 from django_ensoras.conf import options
 from ensoras_middleware.errors import ConfigurationError
-from ensoras_middleware.widget import widget_from
+from ensoras_middleware.options import widget_from
 
 _MIDDLEWARE = "django_ensoras.middleware.EnsorasMiddleware"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 
-from ensoras_middleware.widget import options_from_settings
+from ensoras_middleware.options import options_from_settings
 
 
 def options() -> dict[str, object]:

@@ -19,8 +19,9 @@ from ensoras_middleware.eligibility import Request, is_html
 from ensoras_middleware.environ import RESPONSIBLE, header_of, hide_preconditions
 from ensoras_middleware.injection import Injection
 from ensoras_middleware.log import logger
+from ensoras_middleware.options import is_async, require_sync, widget_from
 from ensoras_middleware.outcome import Outcome
-from ensoras_middleware.widget import Widget, is_async, require_sync, widget_from
+from ensoras_middleware.widget import Widget
 
 
 class EnsorasMiddleware:

@@ -19,14 +19,14 @@ from ensoras_middleware.eligibility import is_html
 from ensoras_middleware.environ import RESPONSIBLE, hide_preconditions
 from ensoras_middleware.injection import Injection
 from ensoras_middleware.log import logger
-from ensoras_middleware.outcome import Outcome
-from ensoras_middleware.widget import (
-    Widget,
+from ensoras_middleware.options import (
     options_from_settings,
     require_sync,
     widget_from,
     widget_tag_from,
 )
+from ensoras_middleware.outcome import Outcome
+from ensoras_middleware.widget import Widget
 from ensoras_middleware.wsgi import request_of
 from flask_ensoras.users import current_users_email
 

@@ -1,0 +1,278 @@
+"""The options of the middleware: every one of them, validated when the site starts.
+
+Each option has one name: a keyword of the two middleware classes, and `ENSORAS_…` in Flask's
+config and Django's settings. Whatever cannot work is a `ConfigurationError` that names the
+setting and the remedy.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypedDict
+
+from ensoras_middleware.errors import ConfigurationError
+from ensoras_middleware.secret import (
+    SecretFile,
+    SecretSource,
+    secret_from_file,
+    secret_source,
+)
+from ensoras_middleware.widget import Widget
+from ensoras_middleware.widget_tag import (
+    DEFAULT_ORIGIN,
+    NONCE,
+    PATH,
+    SLUG,
+    address_pattern,
+    widget_tag,
+)
+
+SETTINGS = {
+    "slug": "ENSORAS_WIDGET_SLUG",
+    "secret": "ENSORAS_WIDGET_SECRET",
+    "secret_file": "ENSORAS_WIDGET_SECRET_FILE",
+    "get_email": "ENSORAS_GET_EMAIL",
+    "origin": "ENSORAS_WIDGET_ORIGIN",
+    "exclude": "ENSORAS_EXCLUDE",
+    "enabled": "ENSORAS_ENABLED",
+    "debug": "ENSORAS_DEBUG",
+}
+# A site's own code gives `secret=secret_from_file(path)`; a settings file has no room for that.
+_NO_KEYWORD = "secret_file"
+
+_ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?/?", re.I | re.A)
+_LOOPBACK = re.compile(r"(?:.*\.)?localhost|127(?:\.[0-9]+){3}|\[::1\]")
+
+
+class Options(TypedDict, total=False):
+    """The keywords of the two middleware classes."""
+
+    slug: str
+    secret: str | bytes | Mapping[str, str | bytes] | SecretSource
+    get_email: Callable[[Any], Any] | str
+    origin: str
+    exclude: Iterable[str]
+    enabled: bool
+    debug: bool
+
+
+def options_from_settings(settings: Mapping[str, object]) -> dict[str, object]:
+    """Return the options among a framework's settings, by keyword.
+
+    Raises `ConfigurationError` for a setting that begins with `ENSORAS_` and is none of ours.
+    """
+    keywords = {setting: keyword for keyword, setting in SETTINGS.items()}
+    options = {}
+    for setting, value in settings.items():
+        if setting.startswith("ENSORAS_"):
+            if setting not in keywords:
+                raise ConfigurationError(
+                    f"{setting} is not a setting of ensoras-middleware: remove it, or use one of "
+                    f"{', '.join(SETTINGS.values())}."
+                )
+            options[keywords[setting]] = value
+    return options
+
+
+def widget_from_keywords(options: Mapping[str, object]) -> Widget | None:
+    """Return the widget that the keywords of a middleware class describe; see `widget_from`."""
+    for keyword in options:
+        if keyword not in SETTINGS or keyword == _NO_KEYWORD:
+            known = ", ".join(one for one in SETTINGS if one != _NO_KEYWORD)
+            raise ConfigurationError(
+                f"`{keyword}` is not an option of EnsorasMiddleware: remove it, or use one of "
+                f"{known}."
+            )
+    return widget_from(options)
+
+
+def widget_from(options: Mapping[str, object]) -> Widget | None:
+    """Return the widget that the options describe, or `None` where it is switched off.
+
+    What the site does not set comes from the environment: slug, and secret or secret file.
+
+    Raises `ConfigurationError` for whatever cannot work.
+    """
+    if options.get("enabled") is False:
+        return None  # CI and image builds: the rest may be None, or nonsense
+    for keyword, value in options.items():
+        if value is None:
+            raise ConfigurationError(
+                f"{_named(keyword)} is None: give it a value, or leave it out for the default."
+            )
+    _switch(options, "enabled", default=True)
+    options = _with_environment(options)
+    source = _secret_source(options)
+    slug = _slug_or_any(options, source)
+    origin = _origin(options)
+    return Widget(
+        slug=slug,
+        origin=origin,
+        exclude=_exclude(options),
+        debug=_switch(options, "debug", default=False),
+        get_email=_get_email(options),
+        address=address_pattern(origin, slug),
+        _secret=source,
+    )
+
+
+def widget_tag_from(
+    options: Mapping[str, object], *, slug: str | None = None, nonce: str | None = None
+) -> str:
+    """Return the widget tag, as Ensoras' dashboard shows it, for a template.
+
+    Nothing is returned where no slug is given or set, and the widget is switched off.
+
+    Raises `ConfigurationError` where no slug is given or set, elsewhere.
+    """
+    options = _with_environment(options)
+    if options.get("enabled") is False and "slug" not in options and not slug:
+        return ""
+    slug = _slug(options | ({"slug": slug} if slug else {}))
+    if nonce is not None and not NONCE.fullmatch(nonce):
+        raise ConfigurationError("The nonce of a widget tag is not one: take your CSP package's.")
+    return widget_tag(_origin(options), slug, nonce)
+
+
+def require_sync(get_email: Callable[..., Any] | None) -> None:
+    """Refuse an asynchronous `get_email`, where nothing could await it."""
+    if get_email is not None and is_async(get_email):
+        raise ConfigurationError(
+            f"{_named('get_email')} is asynchronous, but this site runs under WSGI: give a plain "
+            "function."
+        )
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Tell whether calling `function` gives a coroutine."""
+    call = getattr(function, "__call__", None)  # noqa: B004
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
+def _named(keyword: str) -> str:
+    setting = SETTINGS[keyword]
+    return setting if keyword == _NO_KEYWORD else f"{setting} (keyword `{keyword}`)"
+
+
+def _with_environment(options: Mapping[str, object]) -> dict[str, object]:
+    environment = {
+        keyword: os.environ[SETTINGS[keyword]]
+        for keyword in ("slug", "secret", "secret_file")
+        if SETTINGS[keyword] in os.environ
+    }
+    if "secret" in options or "secret_file" in options:
+        environment.pop("secret", None)
+        environment.pop("secret_file", None)
+    return environment | dict(options)
+
+
+def _secret_source(options: Mapping[str, object]) -> SecretSource:
+    if "secret" in options and "secret_file" in options:
+        raise ConfigurationError(
+            f"{SETTINGS['secret']} and {SETTINGS['secret_file']} are both set: keep one of them."
+        )
+    if "secret" in options:
+        return secret_source(options["secret"])
+    if "secret_file" not in options:
+        raise ConfigurationError(
+            f"{_named('secret')} is missing: copy the widget secret from the Ensoras dashboard "
+            f"into it, or name a file that holds it in {SETTINGS['secret_file']}."
+        )
+    path = options["secret_file"]
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+        raise ConfigurationError(f"{SETTINGS['secret_file']} must be the path of a file.")
+    return secret_from_file(path)
+
+
+def _slug(options: Mapping[str, object]) -> str:
+    if "slug" not in options:
+        raise ConfigurationError(
+            f"{_named('slug')} is missing: it is the name in your widget's address, "
+            f"{DEFAULT_ORIGIN}{PATH}SLUG.js."
+        )
+    slug = options["slug"]
+    if not isinstance(slug, str) or not SLUG.fullmatch(slug) or slug == "YOUR_SLUG":
+        raise ConfigurationError(
+            f"{_named('slug')} is not a slug: copy the name in your widget's address, letters, "
+            "digits, `-` and `_`."
+        )
+    return slug
+
+
+def _slug_or_any(options: Mapping[str, object], source: SecretSource) -> str | None:
+    secret = options.get("secret")
+    any_slug = isinstance(secret, Mapping) or callable(secret)
+    if "slug" not in options and any_slug and not isinstance(secret, SecretFile):
+        return None
+    slug = _slug(options)
+    if isinstance(secret, Mapping) and source(slug) is None:
+        raise ConfigurationError(
+            f"{_named('slug')} is not in the mapping {_named('secret')}: add its secret there."
+        )
+    return slug
+
+
+def _origin(options: Mapping[str, object]) -> str:
+    """Return the origin that the widget is loaded from, in lower case."""
+    origin = options.get("origin", DEFAULT_ORIGIN)
+    parts = _ORIGIN.fullmatch(origin) if isinstance(origin, str) else None
+    if parts is None:
+        raise ConfigurationError(
+            f"{_named('origin')} is not an origin: write it like {DEFAULT_ORIGIN}, without a path."
+        )
+    scheme, host, port = (part.lower() for part in parts.groups(default=""))
+    if scheme == "http" and not _LOOPBACK.fullmatch(host):
+        raise ConfigurationError(
+            f"{_named('origin')} is not safe: use https, or http on a loopback host only."
+        )
+    default_port = {"https": ":443", "http": ":80"}[scheme]
+    return f"{scheme}://{host}{'' if port == default_port else port}"
+
+
+def _exclude(options: Mapping[str, object]) -> tuple[str, ...]:
+    paths = options.get("exclude", ())
+    if isinstance(paths, str | bytes) or not isinstance(paths, Iterable):
+        raise ConfigurationError(f'{_named("exclude")} must be a list of paths, like ["/admin"].')
+    paths = tuple(paths)
+    if not all(isinstance(path, str) and path.startswith("/") for path in paths):
+        raise ConfigurationError(
+            f'{_named("exclude")} has an entry that is no path: each begins with "/".'
+        )
+    if any(sign in path for path in paths for sign in "*?#"):
+        raise ConfigurationError(
+            f"{_named('exclude')} has an entry with `*`, `?` or `#`: give plain paths; each one "
+            "excludes what is below it too."
+        )
+    return tuple(path.rstrip("/") for path in paths)
+
+
+def _switch(options: Mapping[str, object], keyword: str, *, default: bool) -> bool:
+    value = options.get(keyword, default)
+    if not isinstance(value, bool):
+        raise ConfigurationError(
+            f"{_named(keyword)} must be True or False, not {type(value).__name__}."
+        )
+    return value
+
+
+def _get_email(options: Mapping[str, object]) -> Callable[..., Any] | None:
+    get_email = options.get("get_email")
+    if isinstance(get_email, str):
+        path = get_email
+        module, _, name = path.rpartition(".")
+        try:
+            get_email = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError, TypeError, ValueError) as error:
+            raise ConfigurationError(
+                f'{_named("get_email")} "{path}" cannot be imported ({type(error).__name__}): give '
+                'the dotted path of a function, like "shop.customers.email_of".'
+            ) from error
+    if get_email is not None and not callable(get_email):
+        raise ConfigurationError(
+            f"{_named('get_email')} must be a function, or the dotted path of one."
+        )
+    return get_email
