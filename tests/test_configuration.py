@@ -243,6 +243,10 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
     ),
     *(({"exclude": paths}, "exclude", "no path", 'begins with "/"') for paths in NOT_PATHS),
     *(
+        ({"exclude": [path]}, "exclude", "has an entry with", "plain paths")
+        for path in ("/admin/*", "/shop?page=1", "/shop#top")
+    ),
+    *(
         ({"get_email": path}, "get_email", "cannot be imported", "give the dotted path")
         for path in NOT_IMPORTABLE
     ),
