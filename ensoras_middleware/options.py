@@ -133,6 +133,7 @@ def widget_tag_from(
     if options.get("enabled") is False and "slug" not in options and not slug:
         return ""
     slug = _slug(options | ({"slug": slug} if slug else {}))
+    nonce = str(nonce) if nonce else None  # packages make it when it is first asked for
     if nonce is not None and not NONCE.fullmatch(nonce):
         raise ConfigurationError("The nonce of a widget tag is not one: take your CSP package's.")
     return widget_tag(_origin(options), slug, nonce)
@@ -142,8 +143,8 @@ def require_sync(get_email: Callable[..., Any] | None) -> None:
     """Refuse an asynchronous `get_email`, where nothing could await it."""
     if get_email is not None and is_async(get_email):
         raise ConfigurationError(
-            f"{_named('get_email')} is asynchronous, but this site runs under WSGI: give a plain "
-            "function."
+            f"{_named('get_email')} is asynchronous, but this site runs under WSGI, or has a "
+            "synchronous middleware below this one: give a plain function."
         )
 
 

@@ -694,6 +694,22 @@ def test_a_module_level_response_is_never_changed(
         assert state() == before
 
 
+def test_requests_that_share_a_response_end_each_on_its_own(site: Any) -> None:
+    """Django hangs the end of a request on the response that leaves: not on the site's own."""
+    kept = HttpResponse(PAGE)
+    site(path("", lambda request: kept), ENSORAS_GET_EMAIL=email_in_query)
+    handler = WSGIHandler()
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "wsgi.input": io.BytesIO()}
+    environ |= {"SERVER_NAME": "testserver", "SERVER_PORT": "80"}
+    alice: Any = handler(environ | {"QUERY_STRING": f"as={ALICE}"}, lambda *start: None)
+    anonymous: Any = handler(environ | {"QUERY_STRING": ""}, lambda *start: None)
+    assert kept._resource_closers == []
+    alice.close()
+    assert anonymous._resource_closers != []
+    anonymous.close()
+    assert not kept.closed
+
+
 def visitors(browser: Browser) -> list[tuple[Any, bytes]]:
     alice, bob = browser(), browser()
     alice.force_login(customer("alice", ALICE))

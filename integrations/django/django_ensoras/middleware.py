@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
+from copy import deepcopy
 from inspect import isawaitable
 from typing import Any
 
@@ -13,7 +14,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from django_ensoras.conf import options
-from django_ensoras.users import current_users_email
+from django_ensoras.users import current_users_email, session_key, with_session
 from ensoras_middleware.caching import Fields
 from ensoras_middleware.eligibility import Request, is_html
 from ensoras_middleware.environ import RESPONSIBLE, header_of, hide_preconditions
@@ -63,10 +64,11 @@ class EnsorasMiddleware:
         injection = self._injection(seen, request, response)
         if injection is None or not _needs_user(injection, response):
             return _left(injection, response)
-        email = None
+        email, session = None, session_key(request)
         with injection.reading_user():
             email = self._get_email(request)
-        return _identified(injection, response, email)
+        answer = _identified(injection, response, email)
+        return answer if session_key(request) == session else with_session(request, answer)
 
     async def _answer_async(self, request: HttpRequest) -> Any:
         if not self._is_responsible(request):
@@ -80,10 +82,13 @@ class EnsorasMiddleware:
         injection = self._injection(seen, request, response)
         if injection is None or not _needs_user(injection, response):
             return _left(injection, response)
-        email = None
+        email, session = None, session_key(request)
         with injection.reading_user():
             email = await self._email_async(request)
-        return _identified(injection, response, email)
+        answer = _identified(injection, response, email)
+        if session_key(request) == session:
+            return answer
+        return await sync_to_async(with_session)(request, answer)
 
     async def _email_async(self, request: HttpRequest) -> Any:
         if is_async(self._get_email):
@@ -143,7 +148,7 @@ def _copy(response: Any, fields: Fields, *, always: bool = False) -> Any:
     answer: Any = response.__class__.__new__(response.__class__)
     answer.__dict__.update(response.__dict__)
     answer.headers = type(response.headers)(dict(fields))
-    answer.cookies = response.cookies.copy()
+    answer.cookies = deepcopy(response.cookies)
     answer._resource_closers = list(response._resource_closers)
     return answer
 

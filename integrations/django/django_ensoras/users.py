@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import apps
-from django.http import HttpRequest
+from django.contrib.sessions.middleware import SessionMiddleware
+from django.http import HttpRequest, HttpResponse
 
 # Where a staff member acts as a customer: the session keys of django-hijack, django-impersonate,
 # django-loginas and django-su.
@@ -26,6 +27,19 @@ def current_users_email(request: HttpRequest) -> Any:
     if email and apps.is_installed("allauth.account") and not _is_verified(user, email):
         return None
     return email
+
+
+def session_key(request: HttpRequest) -> str | None:
+    """Return the key of the visitor's session, which reading the user may renew.
+
+    Django does so for a session that was signed with one of `SECRET_KEY_FALLBACKS`.
+    """
+    return getattr(getattr(request, "session", None), "session_key", None)
+
+
+def with_session(request: HttpRequest, response: HttpResponse) -> Any:
+    """Send a renewed session to the browser: `SessionMiddleware`, below us, has answered before."""
+    return SessionMiddleware(lambda request: response).process_response(request, response)
 
 
 def _is_impersonated(request: HttpRequest) -> bool:

@@ -17,6 +17,7 @@ from werkzeug.datastructures import Headers
 from ensoras_middleware.caching import Fields
 from ensoras_middleware.eligibility import is_html
 from ensoras_middleware.environ import RESPONSIBLE, hide_preconditions
+from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.injection import Injection
 from ensoras_middleware.log import logger
 from ensoras_middleware.options import (
@@ -71,6 +72,11 @@ class Ensoras:
         if widget is None:
             return
         require_sync(widget.get_email)
+        if app.config.get("COMPRESS_CACHE_BACKEND"):
+            raise ConfigurationError(
+                "COMPRESS_CACHE_BACKEND lets Flask-Compress keep pages for all visitors, whatever "
+                "their Cache-Control says, and so hand one's identity to another: remove it."
+            )
         app.extensions["ensoras"] = _State(widget)
         # First of all: a `before_request` that answers by itself must not see them either.
         app.before_request_funcs.setdefault(None, []).insert(0, _hide)
@@ -88,7 +94,10 @@ class Ensoras:
 
     def exempt(self, view: _View) -> _View:
         """Never touch what this view answers. The order of decorators does not matter."""
-        setattr(view, _EXEMPT, True)
+        wrapped: Any = view
+        while wrapped is not None:  # the route may hold any of them
+            setattr(wrapped, _EXEMPT, True)
+            wrapped = getattr(wrapped, "__wrapped__", None)
         return view
 
     def _after_request(self, response: Response) -> Response:
@@ -132,7 +141,7 @@ class Ensoras:
 
 def _is_exempt() -> bool:
     view = current_app.view_functions.get(request.endpoint or "")
-    return bool(getattr(view, _EXEMPT, False))
+    return hasattr(view, _EXEMPT) or hasattr(getattr(view, "view_class", None), _EXEMPT)
 
 
 def _answer(response: Response, fields: Fields, body: Any = None) -> Response:
@@ -141,8 +150,10 @@ def _answer(response: Response, fields: Fields, body: Any = None) -> Response:
         return response
     answer: Response = copy.copy(response)
     answer.headers = Headers(fields)
-    answer._on_close = [response.close]
-    if body is not None:
+    if body is None:
+        answer._on_close = list(response._on_close)
+    else:
+        answer._on_close = [response.close]
         answer.response = body
         answer.direct_passthrough = False
     return answer
