@@ -25,6 +25,12 @@ SETTING = "ENSORAS_WIDGET_SECRET (keyword `secret`)"
 Completed = subprocess.CompletedProcess[bytes]
 
 
+# What a command is given of this process' environment.
+PASSED_ON = {
+    name: value for name, value in os.environ.items() if name == "PATH" or "COVERAGE" in name
+}
+
+
 def run(
     *arguments: str | bytes,
     stdin: bytes = b"",
@@ -35,7 +41,7 @@ def run(
         [*command, *arguments],
         input=stdin,
         capture_output=True,
-        env={"PATH": os.environ["PATH"]} | (env or {}),
+        env=PASSED_ON | (env or {}),
         timeout=30,
     )
 
@@ -192,7 +198,7 @@ class Terminal:
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            env={"PATH": os.environ["PATH"]},
+            env=PASSED_ON,
             start_new_session=True,
         )
         os.close(slave)

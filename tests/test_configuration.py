@@ -31,7 +31,12 @@ from starlette.routing import Route
 
 from ensoras_middleware import ConfigurationError, secret_from_file
 from ensoras_middleware.asgi import EnsorasMiddleware as AsgiMiddleware
-from ensoras_middleware.options import options_from_settings, widget_from, widget_from_keywords
+from ensoras_middleware.options import (
+    options_from_settings,
+    widget_from,
+    widget_from_keywords,
+    widget_tag_from,
+)
 from ensoras_middleware.widget import Widget
 from ensoras_middleware.wsgi import EnsorasMiddleware as WsgiMiddleware
 
@@ -902,3 +907,12 @@ class TestLate:
         answer = run_asgi(starlette_site(**GOOD), "GET", "/", {})
         assert answer.body == PAGE
         assert answer["Vary"] == "Cookie"
+
+
+def test_a_site_that_is_switched_off_needs_no_slug_for_its_templates() -> None:
+    """The widget tag is written where a slug is known, and otherwise left out."""
+    assert widget_tag_from({"enabled": False}) == ""
+    assert "acme.js" in widget_tag_from({"enabled": False, "slug": "acme"})
+    assert "acme.js" in widget_tag_from({"enabled": False}, slug="acme")
+    with pytest.raises(ConfigurationError, match="ENSORAS_WIDGET_SLUG"):
+        widget_tag_from({})

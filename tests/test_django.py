@@ -28,6 +28,7 @@ from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
 from django.contrib.auth.views import LoginView, LogoutView
+from django.contrib.sessions.backends.db import SessionStore as DatabaseSessionStore
 from django.core.cache import cache
 from django.core.checks import run_checks
 from django.core.handlers.asgi import ASGIHandler
@@ -35,7 +36,7 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.core.signals import request_finished
-from django.db import connection, models
+from django.db import DatabaseError, connection, models
 from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.template import engines
 from django.template.response import TemplateResponse
@@ -361,6 +362,26 @@ def test_a_new_secret_key_logs_nobody_out(site: Any, browser: Browser) -> None:
     with override_settings(SECRET_KEY="new", SECRET_KEY_FALLBACKS=["old"]):
         assert visitor.get("/").content == identified()
         assert visitor.get("/").content == identified()
+
+
+def test_a_renewed_session_that_cannot_be_saved_breaks_no_page(site: Any, browser: Browser) -> None:
+    """The view had not asked for the user, so without us nothing would have failed."""
+
+    class SessionStore(DatabaseSessionStore):
+        key_salt = DatabaseSessionStore().key_salt  # made of the class's name
+
+        def save(self, must_create: bool = False) -> None:
+            if not must_create:
+                raise DatabaseError("the disk is full")
+            super().save(must_create)
+
+    site(path("", home), SECRET_KEY="old")
+    visitor = browser()
+    visitor.force_login(customer("alice", ALICE))
+    engine = _dotted(SessionStore).rpartition(".")[0]
+    with override_settings(SECRET_KEY="new", SECRET_KEY_FALLBACKS=["old"], SESSION_ENGINE=engine):
+        answer = visitor.get("/")
+    assert (answer.status_code, answer.content) == (200, identified())
 
 
 # ENSORAS_GET_EMAIL ----------------------------------------------------------------------------
@@ -1011,19 +1032,22 @@ def test_a_stream_of_the_other_mode_is_identified(site: Any, asynchronous: bool)
     assert answer.body == identified()
 
 
-def test_an_error_within_a_stream_comes_after_all_that_came_before_it(site: Any) -> None:
+@pytest.mark.parametrize("before", [b"<p>" + TAG[:30], b"<p>"])
+def test_an_error_within_a_stream_comes_after_all_that_came_before_it(
+    site: Any, before: bytes
+) -> None:
     """What was held back as a possible tag leaves first; then the host's own exception."""
 
     async def view(request: Any) -> StreamingHttpResponse:
         async def rows() -> AsyncIterator[bytes]:
-            yield b"<p>" + TAG[:30]
+            yield before
             raise LookupError("no such row")
 
         return StreamingHttpResponse(rows())
 
     def sync_view(request: Any) -> StreamingHttpResponse:
         def rows() -> Iterator[bytes]:
-            yield b"<p>" + TAG[:30]
+            yield before
             raise LookupError("no such row")
 
         return StreamingHttpResponse(rows())
@@ -1038,11 +1062,11 @@ def test_an_error_within_a_stream_comes_after_all_that_came_before_it(site: Any)
     received: list[bytes] = []
     with pytest.raises(LookupError, match="no such row"):
         asyncio.run(read())
-    assert b"".join(received) == b"<p>" + TAG[:30]
+    assert b"".join(received) == before
     received.clear()
     with pytest.raises(LookupError, match="no such row"):
         received.extend(Client().get("/").streaming_content)
-    assert b"".join(received) == b"<p>" + TAG[:30]
+    assert b"".join(received) == before
 
 
 # Views that are never touched -----------------------------------------------------------------

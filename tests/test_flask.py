@@ -29,7 +29,7 @@ from flask import (
     stream_with_context,
 )
 from flask.views import MethodView, View
-from flask_compress import Compress
+from flask_compress import Compress, DictCache
 from flask_ensoras import Ensoras
 from flask_login import LoginManager, login_required, login_user, logout_user
 from flask_talisman import Talisman
@@ -679,7 +679,8 @@ def test_a_stream_with_the_context_still_has_it() -> None:
     assert answer.data == b"<p>/ shop alice" + identify_script(ALICE) + TAG
 
 
-def test_an_error_within_a_stream_comes_after_all_that_came_before_it() -> None:
+@pytest.mark.parametrize("before", [b"<p>" + TAG[:30], b"<p>"])
+def test_an_error_within_a_stream_comes_after_all_that_came_before_it(before: bytes) -> None:
     """What was held back as a possible tag leaves first; then the host's own exception."""
     app = site()
     Ensoras(app).email_getter(lambda: ALICE)
@@ -687,7 +688,7 @@ def test_an_error_within_a_stream_comes_after_all_that_came_before_it() -> None:
     @app.route("/")
     def home() -> Response:
         def rows() -> Iterator[bytes]:
-            yield b"<p>" + TAG[:30]
+            yield before
             raise LookupError("no such row")
 
         return Response(rows())
@@ -695,7 +696,7 @@ def test_an_error_within_a_stream_comes_after_all_that_came_before_it() -> None:
     received: list[bytes] = []
     with app.test_client().get("/") as answer, pytest.raises(LookupError, match="no such row"):
         received.extend(answer.response)
-    assert b"".join(received) == b"<p>" + TAG[:30]
+    assert b"".join(received) == before
 
 
 # Responses that the site keeps ----------------------------------------------------------------
@@ -909,6 +910,27 @@ def test_the_cache_of_flask_compress_is_refused() -> None:
     )
     with pytest.raises(ConfigurationError, match=r"COMPRESS_CACHE_BACKEND.*remove it"):
         Ensoras(app)
+
+
+def test_a_cache_given_to_flask_compress_later_serves_nobody_elses_identity() -> None:
+    """Its README assigns the cache after `init_app`: at worst such pages stay anonymous."""
+    compress = Compress()
+    app = with_home(site(compress.init_app, COMPRESS_MIN_SIZE=1))
+    Ensoras(app)
+    compress.cache = DictCache()
+    compress.cache_key = lambda request: request.url
+    alice, bob, anonymous = app.test_client(), app.test_client(), app.test_client()
+    alice.get("/login/alice")
+    bob.get("/login/bob")
+    for browser, own in [
+        (alice, identified()),
+        (bob, identified(email=BOB)),
+        (anonymous, PAGE),
+        (alice, identified()),
+    ]:
+        answer = browser.get("/", headers={"Accept-Encoding": "gzip"})
+        encoded = answer.headers.get("Content-Encoding") == "gzip"
+        assert (gzip.decompress(answer.data) if encoded else answer.data) in (own, PAGE)
 
 
 def test_flask_compress_after_us_is_told_once(caplog: pytest.LogCaptureFixture) -> None:

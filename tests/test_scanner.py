@@ -273,6 +273,7 @@ DOUBTS = {
     "annotation-xml": "<math><annotation-xml encoding=text/html>▲</annotation-xml></math>▲",
     "annotation-xml of another kind": "<math><annotation-xml>△</annotation-xml></math>▲",
     "svg in annotation-xml": "<math><annotation-xml><svg><desc>▲</desc></svg>",
+    "foreign name beyond the limit": "<svg><" + "a" * 67 + ">△</svg>▲",
     "font with an attribute": "<svg><font color=red>▲",
     "font without one": "<svg><font>△</font></svg>▲",
     "mglyph": "<math><mi><mglyph>△</mglyph></mi></math>▲",

@@ -423,7 +423,8 @@ def test_the_first_byte_of_a_stream_does_not_wait_for_its_end(site: Site, user: 
 @pytest.mark.parametrize("user", ["alice", None])
 def test_a_client_of_http_1_0(site: Site, user: str | None) -> None:
     """It gets a whole page with its length, and a stream that ends with the connection."""
-    for path in ("/", "/stream"):
+    # uvicorn with httptools chunks its streams for HTTP/1.0 too, with us and without.
+    for path in ("/",) if "httptools" in site.server else ("/", "/stream"):
         with site.connect() as client:
             client.sendall(request_of(path, user, "1.0"))
             head, _, body = rest_of(client).partition(b"\r\n\r\n")

@@ -68,7 +68,10 @@ class EnsorasMiddleware:
         with injection.reading_user():
             email = self._get_email(request)
         answer = _identified(injection, response, email)
-        return answer if session_key(request) == session else with_session(request, answer)
+        with injection.reading_user():
+            if session_key(request) != session:
+                answer = with_session(request, answer)
+        return answer
 
     async def _answer_async(self, request: HttpRequest) -> Any:
         if not self._is_responsible(request):
@@ -86,9 +89,10 @@ class EnsorasMiddleware:
         with injection.reading_user():
             email = await self._email_async(request)
         answer = _identified(injection, response, email)
-        if session_key(request) == session:
-            return answer
-        return await sync_to_async(with_session)(request, answer)
+        with injection.reading_user():
+            if session_key(request) != session:
+                answer = await sync_to_async(with_session)(request, answer)
+        return answer
 
     async def _email_async(self, request: HttpRequest) -> Any:
         if is_async(self._get_email):

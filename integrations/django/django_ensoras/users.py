@@ -8,6 +8,8 @@ from django.apps import apps
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest, HttpResponse
 
+from ensoras_middleware.identity import canonical_email
+
 # Where a staff member acts as a customer: the session keys of django-hijack, django-impersonate,
 # django-loginas and django-su.
 _IMPERSONATION_KEYS = ("hijack_history", "_impersonate", "loginas_from_user", "exit_users_pk")
@@ -49,4 +51,7 @@ def _is_impersonated(request: HttpRequest) -> bool:
 
 def _is_verified(user: Any, email: str) -> bool:
     addresses: Any = apps.get_model("account", "EmailAddress")
-    return bool(addresses.objects.filter(user=user, email__iexact=email, verified=True).exists())
+    verified = addresses.objects.filter(user=user, verified=True).values_list("email", flat=True)
+    # Compared here: a database may take `jörg@` for `jorg@`.
+    signed = canonical_email(email)
+    return signed is not None and any(canonical_email(one) == signed for one in verified)

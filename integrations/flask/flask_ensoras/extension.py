@@ -38,6 +38,11 @@ _EXEMPT = "_ensoras_exempt"
 # In an environment: the preconditions that the view does not see.
 _HIDDEN = "ensoras_middleware.preconditions"
 
+_COMPRESS_CACHE = (
+    "The cache of Flask-Compress keeps pages for all visitors, whatever their Cache-Control says, "
+    "and would hand one visitor's identity to another: remove it."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class _State:
@@ -73,10 +78,7 @@ class Ensoras:
             return
         require_sync(widget.get_email)
         if app.config.get("COMPRESS_CACHE_BACKEND"):
-            raise ConfigurationError(
-                "COMPRESS_CACHE_BACKEND lets Flask-Compress keep pages for all visitors, whatever "
-                "their Cache-Control says, and so hand one's identity to another: remove it."
-            )
+            raise ConfigurationError("COMPRESS_CACHE_BACKEND is set. " + _COMPRESS_CACHE)
         app.extensions["ensoras"] = _State(widget)
         # First of all: a `before_request` that answers by itself must not see them either.
         app.before_request_funcs.setdefault(None, []).insert(0, _hide)
@@ -133,6 +135,9 @@ class Ensoras:
         return _answer(response, injection.fields, None if changed is body else [changed])
 
     def _email(self, injection: Injection, widget: Widget) -> object:
+        if _compress_keeps_pages():
+            widget.warn_once("compress-cache", _COMPRESS_CACHE)
+            return None
         with injection.reading_user():
             getter = self._email_getter or widget.get_email
             return getter() if getter is not None else current_users_email(widget)
@@ -142,6 +147,18 @@ class Ensoras:
 def _is_exempt() -> bool:
     view = current_app.view_functions.get(request.endpoint or "")
     return hasattr(view, _EXEMPT) or hasattr(getattr(view, "view_class", None), _EXEMPT)
+
+
+def _compress_keeps_pages() -> bool:
+    """Tell whether a cache was given to Flask-Compress after the start, as its README has it."""
+    owners = (
+        getattr(one, "__self__", None) for one in current_app.after_request_funcs.get(None, ())
+    )
+    return any(
+        type(owner).__module__.startswith("flask_compress")
+        and getattr(owner, "cache", None) is not None
+        for owner in owners
+    )
 
 
 def _answer(response: Response, fields: Fields, body: Any = None) -> Response:

@@ -1,0 +1,102 @@
+"""The core, without any adapter: what a fault of ours, or of the host's data, ends in."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from adapters import ALICE, BOB, PAGE, SECRET, SLUG, TAG, identify_script
+
+from ensoras_middleware import Outcome
+from ensoras_middleware.eligibility import Request
+from ensoras_middleware.injection import Injection
+from ensoras_middleware.options import widget_from
+
+HTML: Any = ("Content-Type", "text/html")
+BROKEN: Any = ("Vary", None)  # no field has such a value: whoever reads it, fails
+
+
+def injection(*fields: Any) -> Injection:
+    widget = widget_from({"slug": SLUG, "secret": SECRET})
+    assert widget is not None
+    return Injection(widget, Request("GET", "/", lambda name: None), 200, list(fields))
+
+
+@pytest.fixture(autouse=True)
+def one_warning(caplog: pytest.LogCaptureFixture) -> Any:
+    """Each fault here is told once, by type and place, without an address."""
+    with caplog.at_level(logging.WARNING, "ensoras_middleware"):
+        yield
+    if caplog.records:
+        (record,) = caplog.records
+        assert "failed, and left a page alone" in record.getMessage()
+        assert "Error at " in record.getMessage()
+        assert "alice" not in record.getMessage()
+
+
+def test_without_a_fault() -> None:
+    """What the faults below would otherwise end in."""
+    page = injection(HTML)
+    assert page.outcome is None
+    assert page.names_widget(PAGE)
+    assert page.whole(PAGE, ALICE) == PAGE.replace(TAG, identify_script(ALICE) + TAG)
+    assert page.outcome is Outcome.IDENTIFIED
+
+
+def test_fields_that_cannot_be_read() -> None:
+    """The response passes as the host made it."""
+    page = injection(HTML, (None, "x"))
+    assert page.outcome is Outcome.ERROR
+    assert page.fields == [HTML, (None, "x")]
+
+
+@pytest.mark.parametrize("body", ["<p>text", None, 7])
+def test_a_body_that_is_none(body: Any) -> None:
+    """It is the server's to refuse."""
+    page = injection(HTML)
+    assert not page.names_widget(body)
+    assert page.outcome is Outcome.ERROR
+
+
+def test_a_whole_page() -> None:
+    """The host's own body and fields go out."""
+    page = injection(HTML, BROKEN)
+    assert page.whole(PAGE, ALICE) is PAGE
+    assert page.outcome is Outcome.ERROR
+    assert page.fields == [HTML, BROKEN]
+
+
+def test_the_start_of_a_stream() -> None:
+    """The host's own fields go out, and then its chunks."""
+    page = injection(HTML, BROKEN)
+    page.start_stream(ALICE)
+    assert page.fields == [HTML, BROKEN]
+    assert [page.feed(PAGE[:70]), page.feed(PAGE[70:]), page.finish()] == [
+        PAGE[:70],
+        PAGE[70:],
+        b"",
+    ]
+    assert page.outcome is Outcome.ERROR
+
+
+@pytest.mark.parametrize("chunk", ["<p>text", None])
+def test_a_chunk_that_is_none(chunk: Any) -> None:
+    """It passes as it is, for the server to refuse; the rest passes untouched."""
+    page = injection(HTML)
+    page.start_stream(ALICE)
+    assert page.feed(b"<p>") == b"<p>"
+    assert page.feed(chunk) is chunk
+    assert page.feed(TAG) == TAG
+
+
+def test_strangers_in_a_stream_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Each of bob's two scripts is blanked, and an error in the log."""
+    page = injection(HTML)
+    page.start_stream(None)
+    script = identify_script(BOB)
+    body = page.feed(script) + page.feed(script) + page.finish()
+    assert BOB.encode() not in body
+    assert len(body) == 2 * len(script)
+    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
+    caplog.clear()
