@@ -18,9 +18,9 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ensoras_middleware.caching import Fields
-from ensoras_middleware.eligibility import Request
+from ensoras_middleware.eligibility import Request, hides_preconditions
 from ensoras_middleware.errors import ConfigurationError
-from ensoras_middleware.injection import Injection, hides_preconditions
+from ensoras_middleware.injection import Injection
 from ensoras_middleware.log import logger
 from ensoras_middleware.options import Options, widget_from_keywords
 from ensoras_middleware.outcome import Outcome

@@ -1,4 +1,4 @@
-"""Which responses may be touched, and to which requests an identity is withheld."""
+"""Which responses may be touched, which requests get no identity, and which no 304."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ensoras_middleware.caching import Fields
+from ensoras_middleware.caching import Fields, asks_for_page
 from ensoras_middleware.outcome import Outcome
+from ensoras_middleware.widget import Widget
 
 # Statuses without a body, and with a part of one (RFC 9110, section 15).
 _NO_WHOLE_BODY = frozenset([204, 205, 206, 304])
@@ -75,3 +76,10 @@ def withholds_identity(request: Request) -> bool:
         return True
     destination = (request.header("sec-fetch-dest") or "").strip().lower()
     return destination == "empty" and "text/html" not in (request.header("accept") or "").lower()
+
+
+def hides_preconditions(widget: Widget, request: Request) -> bool:
+    """Tell whether the host must not see `If-None-Match` and `If-Modified-Since`; see `caching`."""
+    return not widget.excludes(request.path) and asks_for_page(
+        request.method, request.path, request.header
+    )

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ensoras_middleware.eligibility import Request
-from ensoras_middleware.injection import hides_preconditions
+from ensoras_middleware.eligibility import Request, hides_preconditions
 from ensoras_middleware.widget import Widget
 
 # The key of the layer of this middleware that is responsible for the response.

@@ -10,7 +10,8 @@ Whatever goes wrong in here ends in the host's own bytes, and one line in the lo
 from __future__ import annotations
 
 import inspect
-from types import TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ensoras_middleware import caching, csp, snippet
 from ensoras_middleware.caching import Fields
@@ -27,13 +28,6 @@ OUTCOME_FIELD = "X-Ensoras-Outcome"
 
 # How far before the widget's address an identify script can begin.
 _REACH = TAG_LIMIT + 2048
-
-
-def hides_preconditions(widget: Widget, request: Request) -> bool:
-    """Tell whether the host must not see `If-None-Match` and `If-Modified-Since`; see `caching`."""
-    return not widget.excludes(request.path) and caching.asks_for_page(
-        request.method, request.path, request.header
-    )
 
 
 class Injection:
@@ -94,9 +88,13 @@ class Injection:
         lengths = [value for name, value in self._host_fields if name.lower() == "content-length"]
         return lengths == [str(received)]
 
-    def reading_user(self) -> _ReadingUser:
-        """Return the context in which the user is read; on an `Exception` there is no user."""
-        return _ReadingUser(self)
+    @contextmanager
+    def reading_user(self) -> Iterator[None]:
+        """Read the user in this context: where that raises an `Exception`, there is nobody."""
+        try:
+            yield
+        except Exception as error:
+            self._because(Outcome.USER_ERROR, kind_and_place(error))
 
     # A whole body ---------------------------------------------------------------------------
 
@@ -291,31 +289,6 @@ class Injection:
         self._scanner = None
         self._decide(Outcome.ERROR, self._host_fields)
         return body
-
-    def user_failed(self, error: Exception) -> None:
-        """Log that the host's way to read the user raised, and go on with nobody."""
-        self._because(Outcome.USER_ERROR, kind_and_place(error))
-
-
-class _ReadingUser:
-    __slots__ = ("_injection",)
-
-    def __init__(self, injection: Injection) -> None:
-        self._injection = injection
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
-        if not isinstance(error, Exception):
-            return False  # cancellation among others
-        self._injection.user_failed(error)
-        return True
 
 
 def _inserted(body: bytes, place: int, element: bytes) -> bytes:

@@ -129,3 +129,26 @@ def shortened_tag(text: bytes) -> bytes:
     if not equals:
         return name + b" a" + space[:1]
     return name + b" a=" + (quote or value)
+
+
+def script_data_end(
+    text: bytes, position: int, escapes: int
+) -> tuple[re.Match[bytes] | None, int, int]:
+    """Return the end tag of the script, and from where in which state to read on without one."""
+    while True:
+        expression = SCRIPT_DATA_ESCAPED if escapes else SCRIPT_DATA
+        found = expression.search(text, position)
+        if found is None:
+            return None, position, escapes
+        position = found.end()
+        if found[0] == b"<!--":
+            escapes = 1
+            position -= 2  # these dashes may be those of `-->`
+        elif found[0] == b"-->":
+            escapes = 0
+        elif escapes and not found[1]:
+            escapes = 2
+        elif escapes == 2:
+            escapes = 1
+        else:
+            return found, position, escapes

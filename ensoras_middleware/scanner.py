@@ -59,9 +59,8 @@ class Scanner:
         self._tag: WidgetTag | None = None
         # The open element whose content is text, and how often its script data is escaped.
         self._content: tuple[bytes, int] | None = None
-        self._noscript: Scanner | None = (
-            None  # reads the open noscript as a script-less frame would
-        )
+        # Reads the open noscript as a frame without scripting would.
+        self._noscript: Scanner | None = None
         self._templates: list[str] = []
         self._behind_host = False  # the text ends with a shadow host's start tag and white space
         self._in_select = False
@@ -197,7 +196,7 @@ class Scanner:
         assert self._content is not None
         name, escapes = self._content
         if name == b"script":
-            end, position, escapes = _script_data_end(text, position, escapes)
+            end, position, escapes = markup.script_data_end(text, position, escapes)
         else:
             end = markup.RAW_TEXT_END[name].search(text, position)
         # Behind `rest` may stand a part of what ends the content.
@@ -297,26 +296,3 @@ class Scanner:
         else:
             self._kept, self._oversized = markup.shortened_tag(rest), name == b"<script"
         return _END_OF_TEXT
-
-
-def _script_data_end(
-    text: bytes, position: int, escapes: int
-) -> tuple[re.Match[bytes] | None, int, int]:
-    """Return the end tag of the script, and from where in which state to read on without one."""
-    while True:
-        expression = markup.SCRIPT_DATA_ESCAPED if escapes else markup.SCRIPT_DATA
-        found = expression.search(text, position)
-        if found is None:
-            return None, position, escapes
-        position = found.end()
-        if found[0] == b"<!--":
-            escapes = 1
-            position -= 2  # these dashes may be those of `-->`
-        elif found[0] == b"-->":
-            escapes = 0
-        elif escapes and not found[1]:
-            escapes = 2
-        elif escapes == 2:
-            escapes = 1
-        else:
-            return found, position, escapes
