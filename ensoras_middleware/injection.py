@@ -10,7 +10,7 @@ Whatever goes wrong in here ends in the host's own bytes, and one line in the lo
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from ensoras_middleware import caching, csp, snippet
@@ -130,7 +130,7 @@ class Injection:
         tag, script = place
         source = snippet.hash_source(script)
         fields = csp.admitting(fields, nonce=tag.nonce, hash_source=source)
-        body = _inserted(body, tag.start, snippet.script_element(script, tag.nonce))
+        body = snippet.inserted(body, tag.start, snippet.script_element(script, tag.nonce))
         fields = caching.with_content_length(caching.never_reused(fields), len(body))
         self._decide(Outcome.IDENTIFIED, fields)
         return body
@@ -196,7 +196,7 @@ class Injection:
             tag, script = place
             self._scanner = None
             element = snippet.script_element(script, tag.nonce)
-            return _inserted(data, tag.start - self._sent, element)
+            return snippet.inserted(data, tag.start - self._sent, element)
         if self._scanner is None or self._scanner.ended:
             self._scanner = None
             return data
@@ -210,6 +210,19 @@ class Injection:
         self._scanner = None
         held, self._held = self._held, b""
         return held
+
+    def stream(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield what leaves of a whole stream, each chunk when it can; for synchronous adapters."""
+        try:
+            for chunk in chunks:
+                if data := self.feed(chunk):
+                    yield data
+        except Exception:  # what was held back belongs before it
+            if held := self.finish():
+                yield held
+            raise
+        if held := self.finish():
+            yield held
 
     # Decisions ------------------------------------------------------------------------------
 
@@ -289,8 +302,3 @@ class Injection:
         self._scanner = None
         self._decide(Outcome.ERROR, self._host_fields)
         return body
-
-
-def _inserted(body: bytes, place: int, element: bytes) -> bytes:
-    view = memoryview(body)
-    return b"".join((view[:place], element, view[place:]))

@@ -62,6 +62,12 @@ def script_element(script: bytes, nonce: str | None) -> bytes:
     return b"<script" + attribute + b">" + script + b"</script>"
 
 
+def inserted(body: bytes, place: int, element: bytes) -> bytes:
+    """Return `body` with an element at the offset `place`."""
+    view = memoryview(body)  # slices of it copy nothing
+    return b"".join((view[:place], element, view[place:]))
+
+
 def hash_source(script: bytes) -> str:
     """Return the hash-source that lets this script run (CSP Level 3, section 2.3.1)."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode('ascii')}'"

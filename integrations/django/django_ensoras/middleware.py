@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from copy import deepcopy
+from functools import partial
 from inspect import isawaitable
 from typing import Any
 
@@ -136,8 +137,8 @@ def _identified(injection: Injection, response: Any, email: object) -> Any:
         injection.start_stream(email)
         answer = _copy(response, injection.fields, always=True)
         answer.file_to_stream = None  # a server's file_wrapper would go around the stream
-        stream = _stream_async if response.is_async else _stream
-        answer.streaming_content = stream(injection, response.streaming_content)
+        stream = partial(_stream_async, injection) if response.is_async else injection.stream
+        answer.streaming_content = stream(response.streaming_content)
         return answer
     body = injection.whole(response.content, email)
     answer = _copy(response, injection.fields, always=True)
@@ -155,19 +156,6 @@ def _copy(response: Any, fields: Fields, *, always: bool = False) -> Any:
     answer.cookies = deepcopy(response.cookies)
     answer._resource_closers = list(response._resource_closers)
     return answer
-
-
-def _stream(injection: Injection, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    try:
-        for chunk in chunks:
-            if data := injection.feed(chunk):
-                yield data
-    except Exception:  # what was held back belongs before it
-        if held := injection.finish():
-            yield held
-        raise
-    if held := injection.finish():
-        yield held
 
 
 async def _stream_async(injection: Injection, chunks: Any) -> AsyncIterator[bytes]:

@@ -6,7 +6,7 @@ The user is read inside `after_request`, since the request context is gone when 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -122,7 +122,7 @@ class Ensoras:
         if response.is_sequence:
             return self._whole(injection, response, b"".join(response.iter_encoded()))
         injection.start_stream(self._email(injection, widget))
-        return _answer(response, injection.fields, _stream(injection, response.iter_encoded()))
+        return _answer(response, injection.fields, injection.stream(response.iter_encoded()))
 
     def _is_responsible(self) -> bool:
         return request.environ.setdefault(RESPONSIBLE, self) is self
@@ -174,22 +174,6 @@ def _answer(response: Response, fields: Fields, body: Any = None) -> Response:
         answer.response = body
         answer.direct_passthrough = False
     return answer
-
-
-def _stream(injection: Injection, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    try:
-        for chunk in chunks:
-            data = injection.feed(chunk)
-            if data:
-                yield data
-    except Exception:
-        held = injection.finish()
-        if held:
-            yield held
-        raise
-    held = injection.finish()
-    if held:
-        yield held
 
 
 def _hide() -> None:
