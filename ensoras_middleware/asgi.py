@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ensoras_middleware.caching import Fields
 from ensoras_middleware.eligibility import Request, hides_preconditions
 from ensoras_middleware.errors import ConfigurationError
+from ensoras_middleware.identity import email_of
 from ensoras_middleware.injection import Injection
 from ensoras_middleware.log import logger
 from ensoras_middleware.options import Options, widget_from_keywords
@@ -89,15 +90,16 @@ class _Response:
     """The `send` of one request: passes messages on, changed where a page is identified."""
 
     __slots__ = (
-        "_behind", "_hidden", "_injection", "_passing", "_request", "_scope", "_send", "_start",
-        "_widget",
+        "_behind", "_headers", "_hidden", "_injection", "_passing", "_request", "_scope",
+        "_send", "_start", "_widget",
     )  # fmt: skip
 
     def __init__(self, widget: Widget, scope: Scope, send: Send) -> None:
         self._widget = widget
         self._scope = scope
         self._request = _request(scope)  # now, since a host may shift its path
-        # The header fields of the request, while the host does not see all of them.
+        # The header fields of the request, and those that the host does not see.
+        self._headers = scope["headers"]
         self._hidden = _hide_preconditions(widget, self._request, scope)
         self._send = send
         self._passing = False  # the rest goes out as it comes
@@ -186,8 +188,11 @@ class _Response:
 
     def give_back(self) -> None:
         """Show the request as it came, to the layers outside and from now on to all."""
-        if self._hidden is not None:
-            self._scope["headers"], self._hidden = self._hidden, None
+        if self._hidden:
+            shown = self._scope["headers"]  # and perhaps changed by the host
+            untouched = shown == [one for one in self._headers if one not in self._hidden]
+            self._scope["headers"] = self._headers if untouched else [*shown, *self._hidden]
+            self._hidden = []
 
     async def _email(self, injection: Injection) -> object:
         with injection.reading_user():
@@ -200,9 +205,7 @@ class _Response:
 
 def _users_email(scope: Scope) -> object:
     user = scope.get("user")
-    return (
-        getattr(user, "email", None) if getattr(user, "is_authenticated", False) is True else None
-    )
+    return email_of(user) if getattr(user, "is_authenticated", False) is True else None
 
 
 def _is_html(headers: list[tuple[bytes, bytes]] | tuple[tuple[bytes, bytes], ...]) -> bool:
@@ -215,13 +218,15 @@ def _is_html(headers: list[tuple[bytes, bytes]] | tuple[tuple[bytes, bytes], ...
 def _with_fields(message: Message, fields: Fields) -> Message:
     host_fields = {
         (name.decode("latin-1"), value.decode("latin-1")): (name, value)
-        for name, value in message["headers"]
+        for name, value in message.get("headers", ())
     }
     headers = [
         host_fields.get((name, value)) or (name.lower().encode("latin-1"), value.encode("latin-1"))
         for name, value in fields
     ]
-    return message if headers == list(message["headers"]) else {**message, "headers": headers}
+    return (
+        message if headers == list(message.get("headers", ())) else {**message, "headers": headers}
+    )
 
 
 def _request(scope: Scope) -> Request:
@@ -240,15 +245,14 @@ def _request(scope: Scope) -> Request:
 
 def _hide_preconditions(
     widget: Widget, request: Request, scope: Scope
-) -> list[tuple[bytes, bytes]] | None:
-    """Take the preconditions from the scope, and return its fields as they were, where needed."""
+) -> list[tuple[bytes, bytes]]:
+    """Take from the scope, and return, the preconditions that the host must not see."""
     headers: list[tuple[bytes, bytes]] = scope["headers"]
-    if not any(name in _PRECONDITIONS for name, _ in headers):
-        return None
-    if not hides_preconditions(widget, request):
-        return None
+    hidden = [one for one in headers if one[0] in _PRECONDITIONS]
+    if not hidden or not hides_preconditions(widget, request):
+        return []
     scope["headers"] = [one for one in headers if one[0] not in _PRECONDITIONS]
-    return headers
+    return hidden
 
 
 async def _fail(error: ConfigurationError, scope: Scope, receive: Receive, send: Send) -> None:

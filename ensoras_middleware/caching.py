@@ -80,7 +80,8 @@ def _type_of(path: str) -> str | None:
     global _types
     if _types is None:
         _types = mimetypes.MimeTypes()
-    return _types.guess_type(path.rpartition("/")[2])[0]
+    type_, encoding = _types.guess_type(path.rpartition("/")[2])
+    return encoding or type_
 
 
 _types: mimetypes.MimeTypes | None = None

@@ -20,7 +20,10 @@ _REPORT_ONLY = "content-security-policy-report-only"
 _SCRIPT_DIRECTIVES = ("script-src-elem", "script-src", "default-src")
 
 # Beside one of these, browsers ignore 'unsafe-inline' (section 6.7.3.3).
-_OVERRIDES_INLINE = re.compile(r"'(?:nonce-[^']+|sha(?:256|384|512)-[^']+|strict-dynamic)'", re.I)
+_OVERRIDES_INLINE = re.compile(
+    r"'(?:(?:nonce|sha256|sha384|sha512)-[A-Za-z0-9+/_-]+={0,2}|strict-dynamic)'", re.IGNORECASE
+)
+_WHITE_SPACE = re.compile(r"[\t\n\f\r ]+")
 
 
 def withholds_origin(fields: Fields) -> bool:
@@ -34,7 +37,8 @@ def withholds_origin(fields: Fields) -> bool:
 
 def lets_no_script_run(fields: Fields) -> bool:
     """Tell whether a policy allows no script at all, so not the widget either."""
-    return any(_is_none(_governing(policy)[1]) for policy in _policies(fields))
+    governing = map(_governing, _policies(fields))
+    return any(name is not None and _is_none(tokens) for name, tokens in governing)
 
 
 def admitting(fields: Fields, *, nonce: str | None, hash_source: str) -> Fields:
@@ -78,7 +82,7 @@ def _directives(policy: str) -> dict[str, list[str]]:
 
 
 def _split(directive: str) -> list[str]:
-    name, *tokens = directive.split() or [""]
+    name, *tokens = _WHITE_SPACE.split(directive.strip("\t\n\f\r "))
     return [name.lower(), *tokens] if name else []
 
 
@@ -91,7 +95,7 @@ def _governing(policy: str) -> tuple[str | None, list[str]]:
 
 
 def _is_none(tokens: list[str]) -> bool:
-    return [token.lower() for token in tokens] == ["'none'"]
+    return [token.lower() for token in tokens] in ([], ["'none'"])
 
 
 def _allows_inline(tokens: list[str]) -> bool:

@@ -57,6 +57,17 @@ def verify_identity(email: str, hash: str, secret: str | bytes) -> bool:
     return hmac.compare_digest(expected, hash.encode("utf-8", "surrogatepass"))
 
 
+def email_of(user: object, field: str = "email") -> object:
+    """Return a user's e-mail address, or `None` where it is known to be unverified.
+
+    That is where the user has an `email_verified`, as OpenID Connect calls it (Core 1.0, section
+    5.1), that is anything but true.
+    """
+    if getattr(user, "email_verified", True) is not True:
+        return None
+    return getattr(user, field, None)
+
+
 def canonical_email(email: object) -> str | None:
     """Return the address as it is signed and shown to Ensoras, or `None` where it is refused.
 

@@ -16,18 +16,18 @@ from contextlib import contextmanager
 from ensoras_middleware import caching, csp, snippet
 from ensoras_middleware.caching import Fields
 from ensoras_middleware.eligibility import Request, refusal, withholds_identity
-from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.identity import Identity, canonical_email, identity_hash
 from ensoras_middleware.log import PROBLEMS, STRANGER, kind_and_place, logger
 from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.scanner import Scanner
+from ensoras_middleware.secret import UnusableSecret
 from ensoras_middleware.widget import Widget
-from ensoras_middleware.widget_tag import TAG_LIMIT, WidgetTag
+from ensoras_middleware.widget_tag import ADDRESS_PATH, TAG_LIMIT, WidgetTag
 
 OUTCOME_FIELD = "X-Ensoras-Outcome"
 
-# How far before the widget's address an identify script can begin.
-_REACH = TAG_LIMIT + 2048
+# How far before the widget's address an identify script is looked for.
+_REACH = 4 * TAG_LIMIT
 
 
 class Injection:
@@ -43,8 +43,8 @@ class Injection:
     """
 
     __slots__ = (
-        "_blanker", "_email", "_held", "_host_fields", "_request", "_scanner", "_script", "_sent",
-        "_widget", "fields", "outcome",
+        "_blanker", "_email", "_held", "_host_fields", "_refused", "_request", "_scanner",
+        "_script", "_sent", "_widget", "fields", "outcome",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +62,7 @@ class Injection:
         self.outcome: Outcome | None = None
         self._email: str | None = None  # of the logged-in user, canonical
         self._scanner: Scanner | None = None  # while a widget tag is looked for
+        self._refused: set[str] = set()  # the slugs of widget tags that get no script
         self._script: bytes | None = None  # of a stream, where its text is known beforehand
         self._blanker: snippet.IdentityBlanker | None = None
         self._held = b""  # the end of the stream that may belong to a widget tag
@@ -74,13 +75,12 @@ class Injection:
     def _judge(self, status: int, exempt: bool) -> None:
         fields = self._host_fields
         reason = refusal(self._request, status, fields)
-        if reason in (None, Outcome.HEAD) and (exempt or self._widget.excludes(self._request.path)):
+        if reason is not Outcome.NOT_HTML and (exempt or self._widget.excludes(self._request.path)):
             reason = Outcome.EXCLUDED
-        if reason is Outcome.ENCODED:
-            self._because(reason)
         if reason is Outcome.HEAD:
             fields = caching.with_vary_cookie(fields)
         if reason is not None:
+            self._because(reason)
             self._decide(reason, fields)
 
     def is_whole(self, received: int) -> bool:
@@ -101,7 +101,10 @@ class Injection:
     def names_widget(self, body: bytes) -> bool:
         """Tell whether a whole body holds the widget's address; elsewhere no user matters."""
         try:
-            if self._widget.find_address(body) >= 0:
+            mention = body.find(ADDRESS_PATH)
+            if mention >= 0 and (
+                self._widget.find_address(body, mention) >= 0 or _has_identify_script(body)
+            ):
                 return True
             self._decide(Outcome.NO_WIDGET, self._host_fields)
         except Exception as error:  # a body that is no bytes is the server's to refuse
@@ -111,15 +114,22 @@ class Injection:
     def whole(self, body: bytes, email: object) -> bytes:
         """Return the body that goes out in place of `body`, for the user with this e-mail."""
         try:
+            if _has_identify_script(body):
+                body = self._without_strangers(body)
             return self._whole(body, email)
         except Exception as error:
             return self._failed(error, body)
 
-    def _whole(self, host_body: bytes, email: object) -> bytes:
-        body = self._without_strangers(host_body)
+    def _without_strangers(self, body: bytes) -> bytes:
+        """Drop identify scripts with which the page arrives, as it may from a cache inside us."""
+        self._tell_stranger()
+        body = snippet.without_identify_scripts(body)
+        fields = caching.never_reused(self._host_fields)
+        self._host_fields = caching.with_content_length(fields, len(body))
+        return body
+
+    def _whole(self, body: bytes, email: object) -> bytes:
         fields = caching.with_vary_cookie(self._host_fields)
-        if body is not host_body:
-            fields = caching.with_content_length(caching.never_reused(fields), len(body))
         self._look_for_tag(email)
         if self.outcome is Outcome.WITHHELD:
             fields = caching.never_reused(fields)
@@ -133,16 +143,6 @@ class Injection:
         body = snippet.inserted(body, tag.start, snippet.script_element(script, tag.nonce))
         fields = caching.with_content_length(caching.never_reused(fields), len(body))
         self._decide(Outcome.IDENTIFIED, fields)
-        return body
-
-    def _without_strangers(self, body: bytes) -> bytes:
-        """Drop identify scripts with which the page arrives, as it may from a cache inside us."""
-        previous, found = 0, self._widget.find_address(body)
-        while found >= 0:
-            if body.rfind(snippet.MARK, max(found - _REACH, previous), found) >= 0:
-                self._tell_stranger()
-                return snippet.without_identify_scripts(body)
-            previous, found = found, self._widget.find_address(body, found + 1)
         return body
 
     def _tell_stranger(self) -> None:
@@ -251,9 +251,12 @@ class Injection:
                 self._because(Outcome.DANGLING)
                 self._scanner = None
                 return None
-            script = self._script or self._script_for(tag.slug)
+            script = self._script
+            if script is None and tag.slug not in self._refused:
+                script = self._script_for(tag.slug)
             if script is not None and self._may_run(script, tag):
                 return tag, script
+            self._refused.add(tag.slug)
             tag = scanner.feed(b"")
         if scanner.doubt is not None:
             self._because(Outcome.AMBIGUOUS)
@@ -270,7 +273,7 @@ class Injection:
         assert self._email is not None
         try:
             secret = self._widget.secret(slug)
-        except ConfigurationError as error:
+        except UnusableSecret as error:
             self._because(Outcome.SECRET_ERROR, str(error))
             return None
         except Exception as error:
@@ -302,3 +305,13 @@ class Injection:
         self._scanner = None
         self._decide(Outcome.ERROR, self._host_fields)
         return body
+
+
+def _has_identify_script(body: bytes) -> bool:
+    """Tell whether an identify script stands before some widget's address already."""
+    previous, mention = 0, body.find(ADDRESS_PATH)
+    while mention >= 0:
+        if body.find(snippet.MARK, max(mention - _REACH, previous), mention) >= 0:
+            return True
+        previous, mention = mention, body.find(ADDRESS_PATH, mention + 1)
+    return False

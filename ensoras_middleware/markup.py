@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import re
 
+# The `(?!)` that ends some alternations matches nothing. Without it Python up to 3.11.4 forgets
+# where a possessive repetition began its last, failing round (CPython issue 106052).
+
 WHITE_SPACE = b"\t\n\f\r "  # a CR is normalised to LF before the tokenizer sees it
 _WS = rb"[\t\n\f\r ]"
 _NAME_END = rb"(?=[\t\n\f\r />])"
@@ -25,7 +28,7 @@ _ATTRIBUTE = rb"%(name)s(?:%(ws)s*+=%(ws)s*+%(value)s|(?!%(ws)s*+=))" % {
     b"ws": _WS,
     b"value": _VALUE,
 }
-_ATTRIBUTES = rb"(?:%s++|/(?!>)|%s)*+" % (_WS, _ATTRIBUTE)
+_ATTRIBUTES = rb"(?:%s++|/(?!>)|%s|(?!))*+" % (_WS, _ATTRIBUTE)
 _TAG_NAME = rb"[a-zA-Z][^\t\n\f\r />]*+"
 
 TAG = re.compile(rb"<(?P<end>/?)(?P<name>%s)%s(?P<solidus>/?)>" % (_TAG_NAME, _ATTRIBUTES))
@@ -89,7 +92,7 @@ OPENER = re.compile(b"<(?:!--|" + _OPENER_LETTERS + b"(?P<name>" + _OPENER_NAME 
 # All that leaves the tokenizer in the data state without changing how what follows is read:
 # text, bogus comments, and whole tags of other names.
 ORDINARY = re.compile(
-    rb"(?:[^<]++|<(?![a-zA-Z/!?])(?!\Z)|%s|<(?!%s)/?%s%s/?>)*+"
+    rb"(?:[^<]++|<(?![a-zA-Z/!?])(?!\Z)|%s|<(?!%s)/?%s%s/?>|(?!))*+"
     % (_BOGUS_COMMENT, _OPENER_NAME, _TAG_NAME, _ATTRIBUTES)
 )
 
@@ -97,7 +100,7 @@ ORDINARY = re.compile(
 _VALUE_GIVEN = rb"""(?:"[^"]*+"|'[^']*+'|(?!["'])[^\t\n\f\r >]*+(?=[\t\n\f\r >]))"""
 _NO_VALUE = rb"(?=%s*+[^\t\n\f\r =])" % _WS
 _CERTAIN = re.compile(
-    rb"(</?%(tag)s%(end)s)(?:%(ws)s++|/(?=[^>])|%(name)s(?:%(ws)s*+=%(ws)s*+%(given)s|%(none)s))*+"
+    rb"(</?%(tag)s%(end)s)(?:%(ws)s++|/(?=[^>])|%(name)s(?:%(ws)s*+=%(ws)s*+%(given)s|%(none)s)|(?!))*+"
     % {
         b"tag": _TAG_NAME,
         b"end": _NAME_END,

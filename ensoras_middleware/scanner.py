@@ -41,8 +41,8 @@ class Scanner:
 
     __slots__ = (
         "_address", "_behind_host", "_content", "_escape_seen", "_fed", "_foreign", "_held",
-        "_in_select", "_kept", "_noscript", "_oversized", "_scripting", "_tag", "_templates",
-        "_waiting", "doubt", "ended",
+        "_in_select", "_kept", "_noscript", "_oversized", "_resume", "_scripting", "_tag",
+        "_templates", "_waiting", "doubt", "ended",
     )  # fmt: skip
 
     def __init__(self, address: re.Pattern[str] | None, *, scripting: bool = True) -> None:
@@ -52,6 +52,7 @@ class Scanner:
         self.ended = False  # no widget tag can follow
         self._fed = 0
         self._kept = b""  # text to read again with the next chunk
+        self._resume = 0  # how many bytes of it have been read: those up to a widget tag
         self._held = 0  # how many of the bytes fed last may belong to a widget tag
         self._waiting = False  # `_kept` is a tag that lacks its `>`
         self._oversized = False  # `_kept` is a `script` start tag beyond the limit
@@ -92,15 +93,15 @@ class Scanner:
         else:
             text = self._kept + chunk if self._kept else chunk
             self._kept, self._held, self._waiting, self._tag = b"", 0, False, None
-            self._read(text)
+            position, self._resume = self._resume, 0
+            self._read(text, position)
         if first_byte and first_byte in b"\xfe\xff":
             self._give_up("begins like UTF-16")
         elif self._escape_seen and self._tag is None and not self.ended:
             self._give_up("holds an escape sequence")
         return self._tag
 
-    def _read(self, text: bytes) -> None:
-        position = 0
+    def _read(self, text: bytes, position: int) -> None:
         while position != _END_OF_TEXT:
             if self._content is not None:
                 position = self._text_content(text, position)
@@ -188,7 +189,7 @@ class Scanner:
             return tag.end()
         if _UNSURE in self._templates:
             return self._give_up("a template may or may not be a shadow root")
-        self._kept = text[tag.end() :]
+        self._kept, self._resume = text, tag.end()
         self._held = len(text) - tag.start()
         return _END_OF_TEXT
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
+import stat
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,8 +27,8 @@ _REMEDY = "copy the widget secret from the Ensoras dashboard"
 _MIN_BYTES = 16  # half of SHA-256; the dashboard's secrets are longer
 # What stands in documentation, in templates that nobody filled in, and in masked copies.
 _PLACEHOLDER = re.compile(
-    rb"""\W*(?:your|change|replace|insert|paste|todo)(?:[\W_]|me).*
-    | [$]?\{.*\} | <.*> | \*+ | ENSORAS_WIDGET_SECRET | \W*your\w*secret\W*""",
+    rb"""\W*(?:(?:put|enter)[\W_])?(?:your|change|replace|insert|paste|todo)(?:[\W_]|me).*
+    | [$]?\{.*\} | [$%]\w+%? | <.*> | \*+ | ENSORAS_WIDGET_SECRET | \W*your\w*secret\W*""",
     re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]|\A\xef\xbb\xbf|\A\xff\xfe|\A\xfe\xff")
@@ -36,27 +37,35 @@ _CONTROL = re.compile(rb"[\x00-\x1f\x7f]|\A\xef\xbb\xbf|\A\xff\xfe|\A\xfe\xff")
 _SETTLED_AFTER_NS = 2_000_000_000
 
 
+class UnusableSecret(ConfigurationError):
+    """A secret that no widget has; the message does not show it."""
+
+
 def checked_secret(value: object, setting: str = _SETTING) -> bytes:
     """Return the secret as the bytes that sign.
 
     Raises `ConfigurationError`, naming `setting`, where no real secret looks like this.
     """
     if not isinstance(value, str | bytes):
-        raise ConfigurationError(f"{setting} must be text, not {type(value).__name__}: {_REMEDY}.")
-    secret = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+        raise UnusableSecret(f"{setting} must be text, not {type(value).__name__}: {_REMEDY}.")
+    try:
+        # As Python decodes bytes of the environment that are no UTF-8 (PEP 383).
+        secret = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+    except UnicodeEncodeError:
+        raise UnusableSecret(f"{setting} holds what is no character: {_REMEDY}.") from None
     if not secret.strip():
-        raise ConfigurationError(f"{setting} is blank: {_REMEDY}.")
+        raise UnusableSecret(f"{setting} is blank: {_REMEDY}.")
     if secret != secret.strip():
-        raise ConfigurationError(f"{setting} has white space around it: {_REMEDY} without it.")
+        raise UnusableSecret(f"{setting} has white space around it: {_REMEDY} without it.")
     if _PLACEHOLDER.fullmatch(secret):
-        raise ConfigurationError(f"{setting} is still a placeholder: {_REMEDY}.")
+        raise UnusableSecret(f"{setting} is still a placeholder: {_REMEDY}.")
     if _CONTROL.search(secret):
-        raise ConfigurationError(
+        raise UnusableSecret(
             f"{setting} holds a byte order mark, a line break or another control character: "
             f"{_REMEDY}, as plain text on one line."
         )
     if len(secret) < _MIN_BYTES:
-        raise ConfigurationError(
+        raise UnusableSecret(
             f"{setting} is shorter than {_MIN_BYTES} bytes, so it is not the widget's: {_REMEDY}."
         )
     return secret
@@ -105,7 +114,12 @@ def secret_from_file(path: str | os.PathLike[str]) -> SecretFile:
 
     Raises `ConfigurationError` where the file cannot be read now, or holds no usable secret.
     """
-    return SecretFile(Path(path))
+    try:
+        return SecretFile(Path(path))
+    except (TypeError, ValueError):
+        if isinstance(path, str | os.PathLike) and "\0" not in os.fspath(path):
+            raise
+        raise ConfigurationError(f"{_FILE_SETTING} must be the path of a file.") from None
 
 
 class SecretFile:
@@ -143,6 +157,11 @@ class SecretFile:
 
     def _stamp(self) -> tuple[int, ...]:
         status = os.stat(self._path)
+        if not stat.S_ISREG(status.st_mode):  # a pipe would let every page wait
+            raise UnusableSecret(
+                f"{_FILE_SETTING} is no regular file: name one that holds the "
+                "widget secret and that this process may read."
+            )
         return (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
 
     def _read(self) -> tuple[tuple[int, ...] | None, bytes]:

@@ -74,8 +74,9 @@ def hash_source(script: bytes) -> str:
 
 
 def without_identify_scripts(body: bytes) -> bytes:
-    """Return `body` without any identify script, whosever it is."""
-    return _OWN_SCRIPT.sub(b"", body)
+    """Return `body` without the identity of any identify script, whosever it is."""
+    # What something in between has rewritten is at least blanked.
+    return IdentityBlanker().feed(_OWN_SCRIPT.sub(b"", body))
 
 
 class IdentityBlanker:
@@ -93,9 +94,8 @@ class IdentityBlanker:
 
     def feed(self, chunk: bytes) -> bytes:
         """Return the chunk with spaces for identities."""
-        text, start = self._seen + chunk, len(self._seen)
-        if self._inside:
-            text, start = chunk, 0
+        text = bytearray(self._seen + chunk)
+        start = len(self._seen)
         while True:
             if not self._inside:
                 begin = text.find(_CALL_START, max(start - len(_CALL_START) + 1, 0))
@@ -105,11 +105,11 @@ class IdentityBlanker:
                 start = begin + len(_CALL_START) - 1
             end = text.find(b"}", start)
             stop = end + 1 if end >= 0 else len(text)
-            text = text[:start] + b" " * (stop - start) + text[stop:]
+            text[start:stop] = b" " * (stop - start)
             start = stop
             if end < 0:
                 break
             self._inside = False
-        result = text[len(text) - len(chunk) :]
-        self._seen = text[1 - len(_CALL_START) :]
+        result = bytes(text[len(text) - len(chunk) :])
+        self._seen = bytes(text[1 - len(_CALL_START) :])
         return result

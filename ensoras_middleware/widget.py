@@ -9,7 +9,7 @@ from typing import Any
 
 from ensoras_middleware.log import logger
 from ensoras_middleware.secret import SecretSource, checked_secret
-from ensoras_middleware.widget_tag import PATH
+from ensoras_middleware.widget_tag import ADDRESS_PATH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ class Widget:
     origin: str
     exclude: tuple[str, ...]
     debug: bool
-    get_email: Callable[..., Any] | None
+    get_email: Callable[..., Any] | None = field(repr=False)
     address: re.Pattern[str]  # of a widget script, resolved; its first group is the slug
     _secret: SecretSource = field(repr=False)
     _warned: set[str] = field(default_factory=set, repr=False)
@@ -44,12 +44,13 @@ class Widget:
         host in any case, as URLs have it.
         """
         host = self.origin.partition("//")[2].encode()
-        path = PATH.encode() + (self.slug.encode() + b".js" if self.slug else b"")
-        found = body.find(path, start)
+        script = self.slug.encode() + b".js" if self.slug else b""
+        found = body.find(ADDRESS_PATH, start)
         while found >= 0:
-            if body[max(found - len(host), 0) : found].lower() == host:
+            named = body[max(found - len(host), 0) : found].lower() == host
+            if named and body.startswith(script, found + len(ADDRESS_PATH)):
                 return found
-            found = body.find(path, found + 1)
+            found = body.find(ADDRESS_PATH, found + 1)
         return -1
 
     def excludes(self, path: str) -> bool:

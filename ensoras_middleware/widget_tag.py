@@ -12,6 +12,7 @@ from ensoras_middleware import markup
 
 DEFAULT_ORIGIN = "https://app.ensoras.com"
 PATH = "/cdn/v1/widget/"
+ADDRESS_PATH = PATH.encode()
 
 SLUG = re.compile(r"[A-Za-z0-9_-]+")
 NONCE = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")  # CSP Level 3, section 2.3.1, nonce-source

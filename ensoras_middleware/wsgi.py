@@ -234,7 +234,7 @@ def request_of(environ: WSGIEnvironment) -> Request:
     """Return the core's view of a WSGI request."""
     path: str = environ.get("PATH_INFO", "")
     if not path.isascii():
-        path = path.encode("latin-1").decode("utf-8", "replace")
+        path = path.encode("latin-1", "replace").decode("utf-8", "replace")
     return Request(environ["REQUEST_METHOD"], path, header_of(environ))
 
 

@@ -279,6 +279,13 @@ def test_header_fields_may_be_read_only_once() -> None:
     assert (answer.headers, answer.body) == ([(b"x-one", b"1"), *TEXT], PAGE)
 
 
+def test_debug_tells_the_outcome_of_a_start_without_headers() -> None:
+    """Its field is the first one then."""
+    host = sending({"type": "http.response.start", "status": 204}, body())
+    start = serve(identifying(host, debug=True), scope_of()).sent[0]
+    assert start["headers"] == [(b"x-ensoras-outcome", b"not-html")]
+
+
 def test_a_start_without_headers_passes() -> None:
     """`headers` may be missing; then nothing says that the body is a page."""
     host = sending({"type": "http.response.start", "status": 200}, body(PAGE))

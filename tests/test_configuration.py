@@ -304,8 +304,8 @@ def test_wrong_dotted_path_is_shown(path: str) -> None:
         (True, "must be the path of a file", ""),
         (b"/run/secrets/ensoras", "must be the path of a file", ""),
         ("/no/such/file", "cannot be read (No such file or directory)", "name a file that holds"),
-        ("/", "cannot be read (Is a directory)", "name a file that holds"),
-        (os.devnull, "is blank", DASHBOARD),
+        ("/", "is no regular file", "name one that holds"),
+        (os.devnull, "is no regular file", "name one that holds"),
     ],
     ids=named,
 )

@@ -1065,3 +1065,19 @@ def test_a_nonce_that_is_none_is_refused() -> None:
     Ensoras(app)
     with pytest.raises(ConfigurationError, match="nonce"):
         app.test_client().get("/")
+
+
+def test_an_exempt_view_keeps_its_304s() -> None:
+    """Never touched includes the preconditions of the request."""
+    app = site()
+    ensoras = Ensoras(app)
+
+    @app.route("/")
+    @ensoras.exempt
+    def home() -> Response:
+        answer = Response(PAGE)
+        answer.set_etag("1")
+        return answer.make_conditional(request)
+
+    headers = {"Accept": "text/html", "Cookie": "a=b", "If-None-Match": '"1"'}
+    assert app.test_client(use_cookies=False).get("/", headers=headers).status_code == 304

@@ -12,15 +12,17 @@ import json
 import shutil
 import string
 import subprocess
+import time
 import traceback
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ensoras_middleware import Identity, identity_hash, verify_identity
-from ensoras_middleware.identity import canonical_email
+from ensoras_middleware.identity import canonical_email, email_of
 from ensoras_middleware.snippet import IdentityBlanker, identify_script
 
 SECRET = "the secret of the acme widget"
@@ -345,3 +347,31 @@ class TestCanonicalEmail:
                 assert canonical_email(email) == email
                 assert set(email) <= {*SAFE, "@"} - {*string.ascii_uppercase}
                 assert email.count("@") == 1
+
+
+@pytest.mark.parametrize(
+    ("user", "email"),
+    [
+        (SimpleNamespace(email="a@b.c"), "a@b.c"),
+        (SimpleNamespace(email="a@b.c", email_verified=True), "a@b.c"),
+        (SimpleNamespace(email="a@b.c", email_verified=False), None),
+        (SimpleNamespace(email="a@b.c", email_verified=None), None),
+        (SimpleNamespace(email="a@b.c", email_verified="true"), None),
+        (SimpleNamespace(), None),
+    ],
+)
+def test_an_address_known_to_be_unverified_is_not_read(user: object, email: str | None) -> None:
+    """OpenID Connect's `email_verified`: only true passes."""
+    assert email_of(user) == email
+
+
+def test_blanking_takes_time_linear_in_the_stream() -> None:
+    """Thousands of identities in one chunk cost what they cost in many."""
+    script = identify_script(Identity(ALICE, ALICES_HASH))
+
+    def seconds(count: int) -> float:
+        start = time.process_time()
+        assert ALICE.encode() not in IdentityBlanker().feed(script * count)
+        return time.process_time() - start
+
+    assert any(seconds(8000) < 8 * seconds(2000) for _ in range(5))

@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 import time
 from collections import Counter
+from pathlib import Path
 from random import Random
 
 import oracles
@@ -719,3 +722,51 @@ def test_time_is_linear_in_the_number_of_chunks(context: bytes, size: int, lengt
     units = [b"a", b"<", b"'", b" "] if context and FUZZ < 50_000 else UNITS
     slow = [unit for unit in units if not grows_linearly(context, unit, size, length)]
     assert slow == []
+
+
+def test_time_is_linear_in_the_number_of_widget_tags() -> None:
+    """Where none of them gets a script, the scanner goes on behind each."""
+
+    def seconds(count: int) -> float:
+        scanner, found, start = Scanner(oracles.ADDRESS), 0, time.process_time()
+        tag = scanner.feed(WIDGET * count)
+        while tag is not None:
+            found, tag = found + 1, scanner.feed(b"")
+        assert found == count
+        return time.process_time() - start
+
+    assert any(seconds(40_000) < 6 * seconds(10_000) for _ in range(5))
+
+
+OLD_PYTHON = "/usr/bin/python3.11"
+PROGRAM = """
+import re, sys
+from ensoras_middleware.scanner import Scanner
+address = re.compile(sys.argv[1], re.S)
+for line in sys.stdin.buffer.read().split(b"\\0"):
+    for size in (len(line) or 1, 7):
+        scanner, found = Scanner(address), None
+        for i in range(0, len(line), size):
+            found = found or scanner.feed(line[i : i + size])
+        print(found and found.start, scanner.doubt)
+"""
+
+
+@pytest.mark.skipif(not Path(OLD_PYTHON).exists(), reason=f"there is no {OLD_PYTHON}")
+def test_every_release_of_python_3_11_reads_the_same() -> None:
+    """Possessive repetitions had a bug up to 3.11.4 (CPython issue 106052)."""
+    random = Random(7)
+    pages = [b"<img/><svg><path d='M0'/></svg><p a=b c/><br/>" + WIDGET]
+    pages += [random_document(random).replace(b"\0", b"") for _ in range(300)]
+    answers = [
+        subprocess.run(
+            [python, "-c", PROGRAM, oracles.ADDRESS.pattern],
+            input=b"\0".join(pages),
+            cwd=Path(__file__).parent.parent,
+            capture_output=True,
+            check=True,
+        ).stdout
+        for python in (OLD_PYTHON, sys.executable)
+    ]
+    assert answers[0] == answers[1]
+    assert answers[0].startswith(b"46 None\n46 None\n")

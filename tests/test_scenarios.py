@@ -28,6 +28,8 @@ from adapters import (
     serve,
 )
 
+from ensoras_middleware import ConfigurationError
+
 NEVER_REUSED = "private, no-store, max-age=0"
 HTML = ("Content-Type", "text/html; charset=utf-8")
 NAVIGATION = {"sec_fetch_site": "same-origin", "sec_fetch_mode": "navigate"}
@@ -53,6 +55,10 @@ def identified(body: bytes, email: str = ALICE, nonce: str = "", tag: bytes = TA
 
 def page(*headers: tuple[str, str], **changes: Any) -> Host:
     return replace(Host(), headers=[HTML, *headers], **changes)
+
+
+def raised(error: Exception) -> object:
+    raise error
 
 
 # Who gets what --------------------------------------------------------------------------------
@@ -262,6 +268,16 @@ def test_every_ascii_compatible_page_is_identified(adapter: str, content_type: s
     assert serve(adapter, host, ALICE).get().body == identified(body)
 
 
+def test_an_excluded_page_is_not_told_to_be_compressed_elsewhere(
+    adapter: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is never touched has no other reason."""
+    host = page(("Content-Encoding", "gzip"))
+    site = serve(adapter, host, ALICE, exclude=["/admin"], debug=True)
+    assert site.get("/admin")["X-Ensoras-Outcome"] == "excluded"
+    assert [one for one in caplog.records if one.name == "ensoras_middleware"] == []
+
+
 def test_switched_off_means_the_hosts_own_bytes(adapter: str) -> None:
     """`enabled=False` needs no secret and leaves no trace."""
     assert serve(adapter, page(), ALICE, enabled=False).get().body == PAGE
@@ -466,6 +482,10 @@ POLICIES: dict[str, tuple[str, str]] = {
         f"script-src {WIDGET}, script-src 'self' {WIDGET}",
         f"script-src {WIDGET} {HASH}, script-src 'self' {WIDGET} {HASH}",
     ),
+    "unsafe-inline beside what is no nonce": (
+        "script-src 'unsafe-inline' 'nonce-{{ nonce }}' 'sha256-!'",
+        "script-src 'unsafe-inline' 'nonce-{{ nonce }}' 'sha256-!'",
+    ),
     "trailing semicolon": (
         f"default-src {WIDGET};",
         f"default-src {WIDGET}; script-src {WIDGET} {HASH}",
@@ -507,7 +527,7 @@ def test_the_tags_nonce_is_copied(
     assert answer.body == identified(body, nonce=nonce if copied else "", tag=tag)
 
 
-@pytest.mark.parametrize("policy", ["script-src 'none'", "default-src 'NONE'"])
+@pytest.mark.parametrize("policy", ["script-src 'none'", "default-src 'NONE'", "script-src ;x"])
 def test_where_no_script_may_run_there_is_no_identity(adapter: str, policy: str) -> None:
     """The widget cannot run either, and our script would only be a violation more."""
     answer = serve(adapter, page(("Content-Security-Policy", policy)), ALICE).get()
@@ -646,6 +666,26 @@ def test_a_page_never_leaves_with_somebody_elses_identity(
     assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
+@pytest.mark.parametrize(
+    ("given", "rewritten"),
+    [
+        (b"<script>/*", b"<script nonce=abc data-x>/*"),
+        (b"acme.js", b"other.js"),
+        (b"//app.ensoras.com/", b"//cdn.example.com/"),
+    ],
+)
+def test_a_rewritten_page_leaves_without_somebody_elses_identity(
+    adapter: str, given: bytes, rewritten: bytes
+) -> None:
+    """Where something has changed bob's script or its tag, his address and hash go all the same."""
+    body = identified(PAGE, BOB).replace(given, rewritten)
+    answer = serve(adapter, page(("Cache-Control", "public"), body=body)).get()
+    assert BOB.encode() not in answer.body
+    assert b'"hash"' not in answer.body
+    assert answer["Cache-Control"] == NEVER_REUSED
+    assert answer["Content-Length"] == str(len(answer.body))
+
+
 @pytest.mark.parametrize("user", [None, ALICE])
 @pytest.mark.parametrize("size", [1, 7, 200, 100_000])
 def test_a_stream_never_leaves_with_somebody_elses_identity(
@@ -719,7 +759,13 @@ def test_the_page_says_which_of_several_widgets_it_has(adapter: str, streamed: b
 
 @pytest.mark.parametrize(
     "secret",
-    [lambda slug: None, lambda slug: "tiny", lambda slug: 1 / 0, lambda slug: 42],
+    [
+        lambda slug: None,
+        lambda slug: "tiny",
+        lambda slug: 1 / 0,
+        lambda slug: 42,
+        lambda slug: raised(ConfigurationError("the secret is tiny")),
+    ],
 )
 def test_without_a_usable_secret_pages_stay_anonymous(
     adapter: str, secret: Any, caplog: pytest.LogCaptureFixture

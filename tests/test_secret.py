@@ -304,6 +304,10 @@ REFUSED = [
     ("paste_secret_here", "is still a placeholder"),
     (b"TODO: the widget's secret", "is still a placeholder"),
     ("${ENSORAS_WIDGET_SECRET}", "is still a placeholder"),
+    ("$ENSORAS_SECRET_OF_MINE", "is still a placeholder"),
+    ("%ENSORAS_SECRET_OF_MINE%", "is still a placeholder"),
+    ("PUT_YOUR_SECRET_HERE", "is still a placeholder"),
+    ("\ud800" * 20, "holds what is no character"),
     ("{{ ensoras_widget_secret }}", "is still a placeholder"),
     ("YourWidgetSecret", "is still a placeholder"),
     ("*" * 32, "is still a placeholder"),
@@ -439,3 +443,17 @@ class TestSource:
         """Anything else is refused."""
         with pytest.raises(ConfigurationError, match="must be text"):
             secret_source(secret)
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    """Reading it would let every page wait."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigurationError, match="is no regular file"):
+        secret_from_file(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("path", ["a\0b", b"/run/secret", 7], ids=ascii)
+def test_what_is_no_path_is_refused(path: Any) -> None:
+    """With the setting's name, and not with what Python says of it."""
+    with pytest.raises(ConfigurationError, match="ENSORAS_WIDGET_SECRET_FILE must be the path"):
+        secret_from_file(path)

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from copy import deepcopy
 from functools import partial
-from inspect import isawaitable
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
@@ -65,14 +64,7 @@ class EnsorasMiddleware:
         injection = self._injection(seen, request, response)
         if injection is None or not _needs_user(injection, response):
             return _left(injection, response)
-        email, session = None, session_key(request)
-        with injection.reading_user():
-            email = self._get_email(request)
-        answer = _identified(injection, response, email)
-        with injection.reading_user():
-            if session_key(request) != session:
-                answer = with_session(request, answer)
-        return answer
+        return self._identified(injection, request, response)
 
     async def _answer_async(self, request: HttpRequest) -> Any:
         if not self._is_responsible(request):
@@ -86,21 +78,24 @@ class EnsorasMiddleware:
         injection = self._injection(seen, request, response)
         if injection is None or not _needs_user(injection, response):
             return _left(injection, response)
+        if not is_async(self._get_email):
+            # In a thread: it may query the database, and so may a callable that gives the secret.
+            # Not `request.auser()`: impersonation replaces `request.user` only.
+            return await sync_to_async(self._identified)(injection, request, response)
+        email = None
+        with injection.reading_user():
+            email = await self._get_email(request)
+        return await sync_to_async(_identified)(injection, response, email)
+
+    def _identified(self, injection: Injection, request: HttpRequest, response: Any) -> Any:
         email, session = None, session_key(request)
         with injection.reading_user():
-            email = await self._email_async(request)
+            email = self._get_email(request)
         answer = _identified(injection, response, email)
         with injection.reading_user():
             if session_key(request) != session:
-                answer = await sync_to_async(with_session)(request, answer)
+                answer = with_session(request, answer)
         return answer
-
-    async def _email_async(self, request: HttpRequest) -> Any:
-        if is_async(self._get_email):
-            return await self._get_email(request)
-        # It may query the database. Not `request.auser()`: impersonation replaces `user` only.
-        email = await sync_to_async(self._get_email)(request)
-        return await email if isawaitable(email) else email
 
     def _is_responsible(self, request: HttpRequest) -> bool:
         marks = getattr(request, "scope", request.META)

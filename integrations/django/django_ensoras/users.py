@@ -8,7 +8,7 @@ from django.apps import apps
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest, HttpResponse
 
-from ensoras_middleware.identity import canonical_email
+from ensoras_middleware.identity import canonical_email, email_of
 
 # Where a staff member acts as a customer: the session keys of django-hijack, django-impersonate,
 # django-loginas and django-su.
@@ -25,10 +25,10 @@ def current_users_email(request: HttpRequest) -> Any:
     if user is None or not user.is_authenticated or not user.is_active or _is_impersonated(request):
         return None
     field = user.get_email_field_name() if hasattr(user, "get_email_field_name") else "email"
-    email = getattr(user, field, None)
-    if email and apps.is_installed("allauth.account") and not _is_verified(user, email):
-        return None
-    return email
+    email = email_of(user, field)
+    if not isinstance(email, str) or not apps.is_installed("allauth.account"):
+        return email
+    return email if _is_verified(user, email) else None
 
 
 def session_key(request: HttpRequest) -> str | None:

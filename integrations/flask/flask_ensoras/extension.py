@@ -179,6 +179,8 @@ def _answer(response: Response, fields: Fields, body: Any = None) -> Response:
 def _hide() -> None:
     widget: Widget = current_app.extensions["ensoras"].widget
     environ = request.environ
+    if _is_exempt():
+        return
     hidden = hide_preconditions(widget, request_of(environ), environ)
     if hidden:
         environ[_HIDDEN] = hidden

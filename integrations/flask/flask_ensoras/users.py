@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import current_app
 
+from ensoras_middleware.identity import email_of
 from ensoras_middleware.widget import Widget
 
 
@@ -28,4 +29,4 @@ def current_users_email(widget: Widget) -> Any:
     security = current_app.extensions.get("security")
     if getattr(security, "confirmable", False) and current_user.confirmed_at is None:
         return None
-    return getattr(current_user, "email", None)
+    return email_of(current_user)
