@@ -11,6 +11,7 @@ from ensoras_middleware.widget import Widget
 # The key of the layer of this middleware that is responsible for the response.
 RESPONSIBLE = "ensoras_middleware.layer"
 
+_HIDDEN = "ensoras_middleware.preconditions"
 _PRECONDITIONS = ("HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE")
 
 
@@ -24,10 +25,18 @@ def header_of(environ: dict[str, Any]) -> Callable[[str], str | None]:
     return header
 
 
-def hide_preconditions(widget: Widget, request: Request, environ: dict[str, Any]) -> dict[str, str]:
-    """Take from the environment, and return, the preconditions that the host must not see."""
+def hide_preconditions(widget: Widget, request: Request, environ: dict[str, Any]) -> bool:
+    """Hide from the host the preconditions that it must not see; return whether there are any."""
     if not any(key in environ for key in _PRECONDITIONS):
-        return {}
+        return False
     if not hides_preconditions(widget, request):
-        return {}
-    return {key: environ.pop(key) for key in _PRECONDITIONS if key in environ}
+        return False
+    environ[_HIDDEN] = {key: environ.pop(key) for key in _PRECONDITIONS if key in environ}
+    return True
+
+
+def show_preconditions(environ: dict[str, Any]) -> bool:
+    """Show them again; return whether there are any."""
+    hidden = environ.pop(_HIDDEN, {})
+    environ.update(hidden)
+    return bool(hidden)

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any, Unpack
 from werkzeug.wrappers import Request as WerkzeugRequest
 
 from ensoras_middleware.eligibility import Request, is_html
-from ensoras_middleware.environ import RESPONSIBLE, header_of, hide_preconditions
+from ensoras_middleware.environ import (
+    RESPONSIBLE,
+    header_of,
+    hide_preconditions,
+    show_preconditions,
+)
 from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.injection import Injection
 from ensoras_middleware.log import logger
@@ -65,7 +70,7 @@ class _Response:
     """The answer to one request: what the host starts, writes and yields."""
 
     __slots__ = (
-        "_environ", "_error", "_hidden", "_injection", "_iterable", "_iterator", "_passing",
+        "_environ", "_error", "_injection", "_iterable", "_iterator", "_passing",
         "_request", "_server_start", "_server_write", "_start", "_widget",
     )  # fmt: skip
 
@@ -75,7 +80,7 @@ class _Response:
         self._widget = widget
         self._environ = environ
         self._request = request_of(environ)  # now, since a host may shift its path
-        self._hidden = hide_preconditions(widget, self._request, environ)
+        hide_preconditions(widget, self._request, environ)
         self._server_start = server_start
         self._server_write: Callable[[bytes], object] | None = None  # set once it has started
         self._passing = False  # the rest goes out as it comes
@@ -94,7 +99,7 @@ class _Response:
         exc_info: OptExcInfo | None = None,
     ) -> Callable[[bytes], object]:
         """Take the start of the host's answer; a page's is held until its body is known."""
-        self._give_back()
+        show_preconditions(self._environ)
         if self._start is not None and exc_info is None:
             self._send_start()  # a second start: the server's to refuse
         if self._server_write is not None:
@@ -180,7 +185,7 @@ class _Response:
 
     def close(self) -> None:
         """Close what the host returned."""
-        self._give_back()
+        show_preconditions(self._environ)
         iterable, self._iterable = self._iterable, ()
         close = getattr(iterable, "close", None)
         if close is not None:
@@ -188,7 +193,7 @@ class _Response:
 
     def break_off(self) -> None:
         """Write what is held of what the host had written, now that it will not go on."""
-        self._give_back()
+        show_preconditions(self._environ)
         held = b"" if self._injection is None else self._injection.finish()
         if held and self._server_write is not None:
             with contextlib.suppress(Exception):  # the host's own error is the one to tell
@@ -223,11 +228,6 @@ class _Response:
         with injection.reading_user():
             return self._widget.get_email(WerkzeugRequest(self._environ, populate_request=False))
         return None
-
-    def _give_back(self) -> None:
-        if self._hidden:
-            self._environ.update(self._hidden)
-            self._hidden = {}
 
 
 def request_of(environ: WSGIEnvironment) -> Request:

@@ -117,8 +117,8 @@ class TestEnvironment:
         ("path", "cause"),
         [
             ("/no/such/file", "cannot be read (No such file or directory)"),
-            ("/", "cannot be read (Is a directory)"),
-            (os.devnull, "is blank"),
+            ("/", "is no regular file"),
+            (os.devnull, "is no regular file"),
             ("", "ENSORAS_WIDGET_SECRET_FILE"),
         ],
     )

@@ -1318,3 +1318,21 @@ def test_jinja2_templates_write_the_widget_tag(site: Any, browser: Browser) -> N
     visitor.force_login(customer("alice", ALICE))
     other = OTHER.replace(" defer", ' defer nonce="abc"').encode()
     assert visitor.get("/").content == b"&lt;" + identify_script(ALICE) + TAG + other
+
+
+def test_an_exempt_view_keeps_its_304s(site: Any, visit: Any) -> None:
+    """Never touched includes the preconditions of the request, under WSGI and ASGI."""
+
+    @ensoras_exempt
+    @etag(lambda request: '"1"')
+    def exempt(request: Any) -> HttpResponse:
+        return HttpResponse(PAGE)
+
+    @etag(lambda request: '"1"')
+    def other(request: Any) -> HttpResponse:
+        return HttpResponse(PAGE)
+
+    site(path("exempt", exempt), path("other", other))
+    headers = {"accept": "text/html", "cookie": "a=b", "if-none-match": '"1"'}
+    assert visit(url="/exempt", **headers).status == 304
+    assert visit(url="/other", **headers).status == 200

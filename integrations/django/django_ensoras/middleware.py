@@ -17,7 +17,12 @@ from django_ensoras.conf import options
 from django_ensoras.users import current_users_email, session_key, with_session
 from ensoras_middleware.caching import Fields
 from ensoras_middleware.eligibility import Request, is_html
-from ensoras_middleware.environ import RESPONSIBLE, header_of, hide_preconditions
+from ensoras_middleware.environ import (
+    RESPONSIBLE,
+    header_of,
+    hide_preconditions,
+    show_preconditions,
+)
 from ensoras_middleware.injection import Injection
 from ensoras_middleware.log import logger
 from ensoras_middleware.options import is_async, require_sync, widget_from
@@ -46,8 +51,10 @@ class EnsorasMiddleware:
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
+            self.process_view: Callable[..., Any] = self._process_view_async
         else:
             require_sync(widget.get_email)
+            self.process_view = self._process_view
 
     def __call__(self, request: HttpRequest) -> Any:
         """Answer one request as the rest of the site does."""
@@ -56,11 +63,11 @@ class EnsorasMiddleware:
         if not self._is_responsible(request):
             return self.get_response(request)
         seen = _request(request)  # now, since the site may shift its path
-        hidden = _hide(self._widget, seen, request)
+        _hide(self._widget, seen, request)
         try:
             response: HttpResponseBase = self.get_response(request)
         finally:
-            _give_back(request, hidden)
+            _show(request)
         injection = self._injection(seen, request, response)
         if injection is None or not _needs_user(injection, response):
             return _left(injection, response)
@@ -70,11 +77,11 @@ class EnsorasMiddleware:
         if not self._is_responsible(request):
             return await self.get_response(request)
         seen = _request(request)
-        hidden = _hide(self._widget, seen, request)
+        _hide(self._widget, seen, request)
         try:
             response: HttpResponseBase = await self.get_response(request)
         finally:
-            _give_back(request, hidden)
+            _show(request)
         injection = self._injection(seen, request, response)
         if injection is None or not _needs_user(injection, response):
             return _left(injection, response)
@@ -97,6 +104,13 @@ class EnsorasMiddleware:
                 answer = with_session(request, answer)
         return answer
 
+    def _process_view(self, request: HttpRequest, view: Any, *arguments: Any) -> None:
+        if _is_exempt(view):
+            _show(request)
+
+    async def _process_view_async(self, request: HttpRequest, view: Any, *arguments: Any) -> None:
+        self._process_view(request, view)
+
     def _is_responsible(self, request: HttpRequest) -> bool:
         marks = getattr(request, "scope", request.META)
         return marks.setdefault(RESPONSIBLE, self) is self
@@ -107,14 +121,17 @@ class EnsorasMiddleware:
         if not (is_html(response.headers.get("Content-Type")) or self._widget.debug):
             logger.debug("%s", Outcome.NOT_HTML.value)
             return None
-        view = getattr(request.resolver_match, "func", None)
         return Injection(
             self._widget,
             seen,
             response.status_code,
             list(response.headers.items()),
-            exempt=getattr(view, "ensoras_exempt", False),
+            exempt=_is_exempt(getattr(request.resolver_match, "func", None)),
         )
+
+
+def _is_exempt(view: Any) -> bool:
+    return bool(getattr(view, "ensoras_exempt", False))
 
 
 def _needs_user(injection: Injection, response: Any) -> bool:
@@ -171,15 +188,11 @@ def _request(request: HttpRequest) -> Request:
     return Request(request.method or "GET", request.path_info, header_of(request.META))
 
 
-def _hide(widget: Widget, seen: Request, request: HttpRequest) -> dict[str, str]:
-    """Take from the request, and return, the preconditions that the site must not see."""
-    hidden = hide_preconditions(widget, seen, request.META)
-    if hidden:
+def _hide(widget: Widget, seen: Request, request: HttpRequest) -> None:
+    if hide_preconditions(widget, seen, request.META):
         request.__dict__.pop("headers", None)  # made of META when first asked for
-    return hidden
 
 
-def _give_back(request: HttpRequest, hidden: dict[str, str]) -> None:
-    if hidden:
-        request.META.update(hidden)
+def _show(request: HttpRequest) -> None:
+    if show_preconditions(request.META):
         request.__dict__.pop("headers", None)

@@ -16,7 +16,7 @@ from werkzeug.datastructures import Headers
 
 from ensoras_middleware.caching import Fields
 from ensoras_middleware.eligibility import is_html
-from ensoras_middleware.environ import RESPONSIBLE, hide_preconditions
+from ensoras_middleware.environ import RESPONSIBLE, hide_preconditions, show_preconditions
 from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.injection import Injection
 from ensoras_middleware.log import logger
@@ -35,8 +35,6 @@ _View = TypeVar("_View", bound=Callable[..., Any])
 _EmailGetter = TypeVar("_EmailGetter", bound=Callable[[], Any])
 
 _EXEMPT = "_ensoras_exempt"
-# In an environment: the preconditions that the view does not see.
-_HIDDEN = "ensoras_middleware.preconditions"
 
 _COMPRESS_CACHE = (
     "The cache of Flask-Compress keeps pages for all visitors, whatever their Cache-Control says, "
@@ -83,7 +81,7 @@ class Ensoras:
         # First of all: a `before_request` that answers by itself must not see them either.
         app.before_request_funcs.setdefault(None, []).insert(0, _hide)
         app.after_request(self._after_request)
-        app.teardown_request(_give_preconditions_back)
+        app.teardown_request(_show)
 
     def email_getter(self, function: _EmailGetter) -> _EmailGetter:
         """Let `function` say who is logged in: it returns the e-mail, or `None`.
@@ -103,7 +101,7 @@ class Ensoras:
         return view
 
     def _after_request(self, response: Response) -> Response:
-        _give_preconditions_back()
+        _show()
         widget: Widget = current_app.extensions["ensoras"].widget
         if not (is_html(response.headers.get("Content-Type")) or widget.debug):
             logger.debug("%s", Outcome.NOT_HTML.value)
@@ -178,19 +176,13 @@ def _answer(response: Response, fields: Fields, body: Any = None) -> Response:
 
 def _hide() -> None:
     widget: Widget = current_app.extensions["ensoras"].widget
-    environ = request.environ
-    if _is_exempt():
-        return
-    hidden = hide_preconditions(widget, request_of(environ), environ)
-    if hidden:
-        environ[_HIDDEN] = hidden
+    seen = request_of(request.environ)
+    if not _is_exempt() and hide_preconditions(widget, seen, request.environ):
         _forget_cached()
 
 
-def _give_preconditions_back(error: BaseException | None = None) -> None:
-    hidden = request.environ.pop(_HIDDEN, None)
-    if hidden:
-        request.environ.update(hidden)
+def _show(error: BaseException | None = None) -> None:
+    if show_preconditions(request.environ):
         _forget_cached()
 
 
