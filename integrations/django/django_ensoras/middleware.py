@@ -71,7 +71,7 @@ class EnsorasMiddleware:
         injection = self._injection(seen, request, response)
         if injection is None or not _needs_user(injection, response):
             return _left(injection, response)
-        return self._identified(injection, request, response)
+        return self._read_and_identify(injection, request, response)
 
     async def _answer_async(self, request: HttpRequest) -> Any:
         if not self._is_responsible(request):
@@ -88,13 +88,13 @@ class EnsorasMiddleware:
         if not is_async(self._get_email):
             # In a thread: it may query the database, and so may a callable that gives the secret.
             # Not `request.auser()`: impersonation replaces `request.user` only.
-            return await sync_to_async(self._identified)(injection, request, response)
+            return await sync_to_async(self._read_and_identify)(injection, request, response)
         email = None
         with injection.reading_user():
             email = await self._get_email(request)
         return await sync_to_async(_identified)(injection, response, email)
 
-    def _identified(self, injection: Injection, request: HttpRequest, response: Any) -> Any:
+    def _read_and_identify(self, injection: Injection, request: HttpRequest, response: Any) -> Any:
         email, session = None, session_key(request)
         with injection.reading_user():
             email = self._get_email(request)
