@@ -24,7 +24,8 @@ TAG_LIMIT = 4096
 # CSP Level 3, section 6.7.2.2, "Is element nonceable?"
 _DANGLING_MARKUP = re.compile(rb"<(?:script|style)", re.IGNORECASE)
 _NUMERIC_REFERENCE = re.compile(r"&#(?:[xX]([0-9a-fA-F]+)|([0-9]+));?")
-_C0_CONTROL_OR_SPACE = "".join(map(chr, range(0x21)))
+# Without NUL, which the tokenizer has made U+FFFD by then.
+_C0_CONTROL_OR_SPACE = "".join(map(chr, range(0x01, 0x21)))
 _TAB_OR_NEWLINE = str.maketrans("", "", "\t\n\r")
 
 

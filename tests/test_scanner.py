@@ -450,6 +450,7 @@ OTHER_TAGS = {
     "a noncharacter": '<script src="https://app.ensoras.com/cdn/v1/widget/acme&#xFFFF;.js">',
     "a reference to NUL": '<script src="https://app.ensoras.com/cdn/v1/widget/acme&#0;.js">',
     "NUL": '<script src="https://app.ensoras.com/cdn/v1/widget/acme\0.js">',
+    "NUL before the address": f'<script src="\0{ADDRESS}">',
     "a reference to nothing": f'<script src="&nothing;{ADDRESS}">',
     "a reference twice": '<script src="https:&amp;sol;/app.ensoras.com/cdn/v1/widget/acme.js">',
     "hexadecimal digits go on": '<script src="https:/&#x2Fapp.ensoras.com/cdn/v1/widget/acme.js">',
