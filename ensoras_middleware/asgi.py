@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ensoras_middleware.caching import Fields
 from ensoras_middleware.eligibility import Request, hides_preconditions
+from ensoras_middleware.environ import RESPONSIBLE
 from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.identity import email_of
 from ensoras_middleware.injection import Injection
@@ -26,9 +27,6 @@ from ensoras_middleware.log import logger
 from ensoras_middleware.options import Options, widget_from_keywords
 from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.widget import Widget
-
-# In a scope: the layer of this middleware that is responsible for the response.
-_RESPONSIBLE = "ensoras_middleware.layer"
 
 # Extensions by which the server sends a file that never passes here as bytes.
 _FILES = ("http.response.pathsend", "http.response.zerocopysend")
@@ -66,7 +64,7 @@ class EnsorasMiddleware:
         elif (
             self._widget is None
             or scope["type"] != "http"
-            or scope.setdefault(_RESPONSIBLE, self) is not self
+            or scope.setdefault(RESPONSIBLE, self) is not self
         ):
             await self.app(scope, receive, send)
         else:

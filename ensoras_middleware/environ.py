@@ -8,7 +8,7 @@ from typing import Any
 from ensoras_middleware.eligibility import Request, hides_preconditions
 from ensoras_middleware.widget import Widget
 
-# The key of the layer of this middleware that is responsible for the response.
+# The key, in a scope too, of the layer of this middleware that is responsible for the response.
 RESPONSIBLE = "ensoras_middleware.layer"
 
 _HIDDEN = "ensoras_middleware.preconditions"

@@ -122,7 +122,7 @@ class Injection:
 
     def _without_strangers(self, body: bytes) -> bytes:
         """Drop identify scripts with which the page arrives, as it may from a cache inside us."""
-        self._tell_stranger()
+        logger.error(STRANGER)
         body = snippet.without_identify_scripts(body)
         fields = caching.never_reused(self._host_fields)
         self._host_fields = caching.with_content_length(fields, len(body))
@@ -144,9 +144,6 @@ class Injection:
         fields = caching.with_content_length(caching.never_reused(fields), len(body))
         self._decide(Outcome.IDENTIFIED, fields)
         return body
-
-    def _tell_stranger(self) -> None:
-        logger.error(STRANGER)
 
     # A stream -------------------------------------------------------------------------------
 
@@ -186,7 +183,7 @@ class Injection:
         if self._blanker is not None:
             chunk = self._blanker.feed(chunk)
             if self._blanker.found:
-                self._tell_stranger()
+                logger.error(STRANGER)
                 self._blanker.found = False
         data = held + chunk if held else chunk
         if self._scanner is None:

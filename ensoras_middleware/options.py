@@ -8,7 +8,6 @@ setting and the remedy.
 from __future__ import annotations
 
 import importlib
-import inspect
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -18,6 +17,7 @@ from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.secret import (
     SecretFile,
     SecretSource,
+    is_async,
     secret_from_file,
     secret_source,
 )
@@ -146,12 +146,6 @@ def require_sync(get_email: Callable[..., Any] | None) -> None:
             f"{_named('get_email')} is asynchronous, but this site runs under WSGI, or has a "
             "synchronous middleware below this one: give a plain function."
         )
-
-
-def is_async(function: Callable[..., Any]) -> bool:
-    """Tell whether calling `function` gives a coroutine."""
-    call = getattr(function, "__call__", None)  # noqa: B004
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 def _named(keyword: str) -> str:

@@ -13,6 +13,7 @@ import stat
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.log import logger
@@ -71,6 +72,12 @@ def checked_secret(value: object, setting: str = _SETTING) -> bytes:
     return secret
 
 
+def is_async(function: Callable[..., Any]) -> bool:
+    """Tell whether calling `function` gives a coroutine."""
+    call = getattr(function, "__call__", None)  # noqa: B004
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
 def secret_source(secret: object) -> SecretSource:
     """Return what gives the secret of a slug, from any of the forms that `secret` may have.
 
@@ -85,9 +92,7 @@ def secret_source(secret: object) -> SecretSource:
             raise ConfigurationError(f"{_SETTING} is an empty mapping: name a slug and its secret.")
         return secrets.get
     if callable(secret):
-        if inspect.iscoroutinefunction(secret) or inspect.iscoroutinefunction(
-            getattr(secret, "__call__", None)  # noqa: B004
-        ):
+        if is_async(secret):
             raise ConfigurationError(
                 f"{_SETTING} is an asynchronous callable: give a synchronous one."
             )

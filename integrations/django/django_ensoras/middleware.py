@@ -25,8 +25,9 @@ from ensoras_middleware.environ import (
 )
 from ensoras_middleware.injection import Injection
 from ensoras_middleware.log import logger
-from ensoras_middleware.options import is_async, require_sync, widget_from
+from ensoras_middleware.options import require_sync, widget_from
 from ensoras_middleware.outcome import Outcome
+from ensoras_middleware.secret import is_async
 from ensoras_middleware.widget import Widget
 
 

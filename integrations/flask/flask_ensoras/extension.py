@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from flask import Flask, Response, current_app, request
@@ -42,13 +41,6 @@ _COMPRESS_CACHE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _State:
-    """What `app.extensions["ensoras"]` holds."""
-
-    widget: Widget
-
-
 class Ensoras:
     """Identifies the logged-in user on every page of `app` that carries the widget tag.
 
@@ -77,7 +69,7 @@ class Ensoras:
         require_sync(widget.get_email)
         if app.config.get("COMPRESS_CACHE_BACKEND"):
             raise ConfigurationError("COMPRESS_CACHE_BACKEND is set. " + _COMPRESS_CACHE)
-        app.extensions["ensoras"] = _State(widget)
+        app.extensions["ensoras"] = widget
         # First of all: a `before_request` that answers by itself must not see them either.
         app.before_request_funcs.setdefault(None, []).insert(0, _hide)
         app.after_request(self._after_request)
@@ -102,7 +94,7 @@ class Ensoras:
 
     def _after_request(self, response: Response) -> Response:
         _show()
-        widget: Widget = current_app.extensions["ensoras"].widget
+        widget: Widget = current_app.extensions["ensoras"]
         if not (is_html(response.headers.get("Content-Type")) or widget.debug):
             logger.debug("%s", Outcome.NOT_HTML.value)
             return response
@@ -128,7 +120,7 @@ class Ensoras:
     def _whole(self, injection: Injection, response: Response, body: bytes) -> Response:
         if not injection.names_widget(body):
             return _answer(response, injection.fields)
-        widget = current_app.extensions["ensoras"].widget
+        widget = current_app.extensions["ensoras"]
         changed = injection.whole(body, self._email(injection, widget))
         return _answer(response, injection.fields, None if changed is body else [changed])
 
@@ -175,7 +167,7 @@ def _answer(response: Response, fields: Fields, body: Any = None) -> Response:
 
 
 def _hide() -> None:
-    widget: Widget = current_app.extensions["ensoras"].widget
+    widget: Widget = current_app.extensions["ensoras"]
     seen = request_of(request.environ)
     if not _is_exempt() and hide_preconditions(widget, seen, request.environ):
         _forget_cached()
