@@ -16,8 +16,8 @@ import re
 # where a possessive repetition began its last, failing round (CPython issue 106052).
 
 WHITE_SPACE = b"\t\n\f\r "  # a CR is normalised to LF before the tokenizer sees it
-_WS = rb"[\t\n\f\r ]"
-_NAME_END = rb"(?=[\t\n\f\r />])"
+WS = rb"[\t\n\f\r ]"
+NAME_END = rb"(?=[\t\n\f\r />])"
 
 # Attributes (sections 13.2.5.32 to 13.2.5.40). A leading `=` belongs to the name; an unquoted
 # value may hold quotes, `=` and `/`, but does not begin with a quote.
@@ -25,16 +25,30 @@ _ATTRIBUTE_NAME = rb"[^\t\n\f\r />][^\t\n\f\r />=]*+"
 _VALUE = rb"""(?:"[^"]*+"|'[^']*+'|(?!["'])[^\t\n\f\r >]*+)"""
 _ATTRIBUTE = rb"%(name)s(?:%(ws)s*+=%(ws)s*+%(value)s|(?!%(ws)s*+=))" % {
     b"name": _ATTRIBUTE_NAME,
-    b"ws": _WS,
+    b"ws": WS,
     b"value": _VALUE,
 }
-_ATTRIBUTES = rb"(?:%s++|/(?!>)|%s|(?!))*+" % (_WS, _ATTRIBUTE)
-_TAG_NAME = rb"[a-zA-Z][^\t\n\f\r />]*+"
+_ANY_ATTRIBUTES = rb"(?:%s++|/(?!>)|%s|(?!))*+" % (WS, _ATTRIBUTE)
+TAG_NAME = rb"[a-zA-Z][^\t\n\f\r />]*+"
 
-TAG = re.compile(rb"<(?P<end>/?)(?P<name>%s)%s(?P<solidus>/?)>" % (_TAG_NAME, _ATTRIBUTES))
+
+def plain_attributes(value: bytes) -> bytes:
+    """Return what matches attributes as nearly all are written, up to the `>` or `/>`.
+
+    Each `=` stands directly behind a name and before a quoted value, and nowhere is a `<`: what
+    looks like the end is the end. `value` is a pattern of a value inside the quotes `%s`.
+    """
+    values = b"|".join(quote + value % quote + quote for quote in (b'"', b"'"))
+    return rb"""[^"'=/<>]*+(?:(?<![\t\n\f\r "'])=(?:%s)[^"'=/<>]*+|(?!))*+""" % values
+
+
+PLAIN_ATTRIBUTES = plain_attributes(rb"[^%s]*+")
+ATTRIBUTES = rb"(?:%s(?=/?>)|%s)" % (PLAIN_ATTRIBUTES, _ANY_ATTRIBUTES)
+
+TAG = re.compile(rb"<(?P<end>/?)(?P<name>%s)%s(?P<solidus>/?)>" % (TAG_NAME, ATTRIBUTES))
 ATTRIBUTE = re.compile(
     rb"""(%(name)s)(?:%(ws)s*+=%(ws)s*+(?:"([^"]*+)"|'([^']*+)'|([^\t\n\f\r >]*+)))?+"""
-    % {b"name": _ATTRIBUTE_NAME, b"ws": _WS}
+    % {b"name": _ATTRIBUTE_NAME, b"ws": WS}
 )
 
 # Comments end at `-->` or `--!>`, and at once after `<!--` with `>` or `->` (13.2.5.43 to 52).
@@ -43,15 +57,15 @@ COMMENT_END = re.compile(rb"--!?>")
 
 # What the tokenizer reads up to the first `>`, whatever it holds: `<?…`, `</3…`, `<!…`. A doctype
 # is one of them, for a `>` ends it even inside its quotes (13.2.5.41, 13.2.5.53 to 68).
-_BOGUS_COMMENT = rb"<(?:\?|!(?!--)|/(?![a-zA-Z]))[^>]*+>"
-BOGUS_COMMENT = re.compile(_BOGUS_COMMENT)
+BOGUS_COMMENT_TEXT = rb"<(?:\?|!(?!--)|/(?![a-zA-Z]))[^>]*+>"
+BOGUS_COMMENT = re.compile(BOGUS_COMMENT_TEXT)
 BOGUS_COMMENT_START = re.compile(rb"<(?:\?|!(?!-?\Z|--)|/[^a-zA-Z])")
 LITERAL_LESS_THAN = re.compile(rb"<[^a-zA-Z/!?]")
 
 # A `<` after which the text ends before it is known what it begins.
 # Longer names are cut when a chunk ends in a tag: no element that matters has one.
 NAME_LIMIT = 66
-TAG_START = re.compile(rb"</?%s" % _TAG_NAME)
+TAG_START = re.compile(rb"</?%s" % TAG_NAME)
 
 UNDECIDED = re.compile(rb"<(?:/|!-?|/?[a-zA-Z][^\t\n\f\r />]*+)?\Z")
 
@@ -62,56 +76,36 @@ RAW_TEXT = (
 )  # fmt: skip
 
 
-def _any_case(name: str) -> str:
+def any_case(name: str) -> str:
     # Not `re.IGNORECASE`: with it the engine does not search for the literal `<` first.
     return "".join(f"[{c}{c.upper()}]" if c.isalpha() else c for c in name)
 
 
 RAW_TEXT_END = {
-    name.encode(): re.compile(f"</{_any_case(name)}".encode() + _NAME_END) for name in RAW_TEXT
+    name.encode(): re.compile(f"</{any_case(name)}".encode() + NAME_END) for name in RAW_TEXT
 }
 
 # Script data (13.2.5.4, 13.2.5.15 to 31): `<!--` escapes it, `<script` inside that escapes it
 # twice, and then `</script` ends the inner escape only.
-SCRIPT_DATA = re.compile(b"<(?:(!--)|/" + _any_case("script").encode() + _NAME_END + b")")
-SCRIPT_DATA_ESCAPED = re.compile(b"-->|<(/?)" + _any_case("script").encode() + _NAME_END)
-
-# The names whose tags change how what follows is read, as long as no foreign element is open.
-_OPENERS = (
-    *RAW_TEXT, "script", "plaintext", "template", "/template", "svg", "math", "select", "/select",
-    "frameset", "col",
-)  # fmt: skip
-_OPENER_NAME = b"(?:" + "|".join(map(_any_case, _OPENERS)).encode() + b")" + _NAME_END
-# Their first two letters: most `<` of a page are turned away here, before the alternatives.
-_OPENER_LETTERS = (
-    b"(?=[sS][tTcCvVeE]|[tT][eEiI]|[xX][mM]|[iI][fF]|[nN][oO]|[pP][lL]|[mM][aA]|[fF][rR]|[cC][oO]"
-    b"|/[tTsS])"
-)
-OPENER = re.compile(b"<(?:!--|" + _OPENER_LETTERS + b"(?P<name>" + _OPENER_NAME + b"))")
-
-# All that leaves the tokenizer in the data state without changing how what follows is read:
-# text, bogus comments, and whole tags of other names.
-ORDINARY = re.compile(
-    rb"(?:[^<]++|<(?![a-zA-Z/!?])(?!\Z)|%s|<(?!%s)/?%s%s/?>|(?!))*+"
-    % (_BOGUS_COMMENT, _OPENER_NAME, _TAG_NAME, _ATTRIBUTES)
-)
+SCRIPT_DATA = re.compile(b"<(?:(!--)|/" + any_case("script").encode() + NAME_END + b")")
+SCRIPT_DATA_ESCAPED = re.compile(b"-->|<(/?)" + any_case("script").encode() + NAME_END)
 
 # A tag that the text breaks off inside: its name, what is certain about its attributes, the rest.
 _VALUE_GIVEN = rb"""(?:"[^"]*+"|'[^']*+'|(?!["'])[^\t\n\f\r >]*+(?=[\t\n\f\r >]))"""
-_NO_VALUE = rb"(?=%s*+[^\t\n\f\r =])" % _WS
+_NO_VALUE = rb"(?=%s*+[^\t\n\f\r =])" % WS
 _CERTAIN = re.compile(
     rb"(</?%(tag)s%(end)s)(?:%(ws)s++|/(?=[^>])|%(name)s(?:%(ws)s*+=%(ws)s*+%(given)s|%(none)s)|(?!))*+"
     % {
-        b"tag": _TAG_NAME,
-        b"end": _NAME_END,
-        b"ws": _WS,
+        b"tag": TAG_NAME,
+        b"end": NAME_END,
+        b"ws": WS,
         b"name": _ATTRIBUTE_NAME,
         b"given": _VALUE_GIVEN,
         b"none": _NO_VALUE,
     }
 )
 _UNCERTAIN = re.compile(
-    rb"""%s(%s*+)(?:(=)%s*+(["']?)(.?))?""" % (_ATTRIBUTE_NAME, _WS, _WS), re.DOTALL
+    rb"""%s(%s*+)(?:(=)%s*+(["']?)(.?))?""" % (_ATTRIBUTE_NAME, WS, WS), re.DOTALL
 )
 
 
@@ -119,11 +113,11 @@ def shortened_tag(text: bytes) -> bytes:
     """Return the shortest text that leaves the tokenizer in the state in which `text` leaves it.
 
     `text` is a tag that the end of the input breaks off somewhere behind its name. Its attributes
-    are lost; its name is kept.
+    are lost; its name is kept, with a solidus, which says nothing but that this is not plain.
     """
     certain = _CERTAIN.match(text)
     assert certain is not None, "a tag with a whole name"
-    name = certain[1][: len("</") + NAME_LIMIT + 1]
+    name = certain[1][: len("</") + NAME_LIMIT + 1] + b"/"
     rest = text[certain.end() :]
     attribute = _UNCERTAIN.match(rest)
     if attribute is None:  # before an attribute name, or behind a solidus

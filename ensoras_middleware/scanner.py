@@ -20,7 +20,7 @@ import re
 
 from ensoras_middleware import markup
 from ensoras_middleware.foreign import ForeignElements
-from ensoras_middleware.hops import behind_shadow_host, next_opener
+from ensoras_middleware.hops import HOPS, NESTED_HOPS
 from ensoras_middleware.widget_tag import TAG_LIMIT, WidgetTag, attributes_of, read_widget_tag
 
 # Chromium stops nesting elements at 512 (`kMaximumHTMLParserDOMTreeDepth`).
@@ -122,21 +122,24 @@ class Scanner:
     # HTML content ---------------------------------------------------------------------------
 
     def _html_content(self, text: bytes, position: int) -> int:
-        opener, place = next_opener(text, position)
-        name = b"" if opener is None else (opener["name"] or b"!--").lower()
-        if name in (b"", b"template"):
-            self._see_shadow_host(text, position, place)
+        hops = NESTED_HOPS if self._templates or self._in_select else HOPS
+        opener = hops.next_opener(text, position)
         if opener is None:
+            place = hops.broken_off(text, position)
+            self._see_shadow_host(text, position, place)
             return self._keep(text, place)
+        place, name = opener.start(), opener["name"].lower()
         if name == b"!--":
             return self._comment(text, place)
+        if name == b"template":
+            self._see_shadow_host(text, position, place)
         tag = markup.TAG.match(text, place)
         if tag is None:
             return self._keep(text, place)
         return self._opener_tag(text, name, tag)
 
     def _see_shadow_host(self, text: bytes, position: int, place: int) -> None:
-        behind_host = behind_shadow_host(text, position, place)
+        behind_host = HOPS.behind_shadow_host(text, position, place)
         if behind_host is None and position == 0:
             return  # as the text before this one left it
         self._behind_host = bool(behind_host)
