@@ -40,9 +40,9 @@ class Scanner:
     """
 
     __slots__ = (
-        "_address", "_behind_host", "_content", "_escape_seen", "_fed", "_foreign", "_held",
+        "_address", "_awaited", "_behind_host", "_content", "_fed", "_foreign", "_held",
         "_in_select", "_kept", "_noscript", "_oversized", "_resume", "_scripting", "_tag",
-        "_templates", "_waiting", "doubt", "ended",
+        "_templates", "doubt", "ended",
     )  # fmt: skip
 
     def __init__(self, address: re.Pattern[str] | None, *, scripting: bool = True) -> None:
@@ -54,9 +54,8 @@ class Scanner:
         self._kept = b""  # text to read again with the next chunk
         self._resume = 0  # how many bytes of it have been read: those up to a widget tag
         self._held = 0  # how many of the bytes fed last may belong to a widget tag
-        self._waiting = False  # `_kept` is a tag that lacks its `>`
+        self._awaited = b"<"  # nothing has to be read again before this has come
         self._oversized = False  # `_kept` is a `script` start tag beyond the limit
-        self._escape_seen = False  # the text ends, for us, at an ESC
         self._tag: WidgetTag | None = None
         # The open element whose content is text, and how often its script data is escaped.
         self._content: tuple[bytes, int] | None = None
@@ -77,31 +76,22 @@ class Scanner:
 
         After a tag, `feed(b"")` goes on behind it.
         """
-        first_byte = self._fed == 0 and chunk[:1]
-        if self.ended:
-            self._fed += len(chunk)
-            return None
-        # ESC changes the meaning of the bytes behind it in the ISO-2022 encodings, which a page
-        # can choose for itself in a `meta` element: the text that is sure ends there.
-        escape = chunk.find(b"\x1b")
-        if escape >= 0:
-            chunk, self._escape_seen = chunk[:escape], True
         self._fed += len(chunk)
-        if self._waiting and b">" not in chunk and len(self._kept) + len(chunk) < TAG_LIMIT:
-            self._kept += chunk
-            self._held += len(chunk) if self._held else 0
-        else:
-            text = self._kept + chunk if self._kept else chunk
-            self._kept, self._held, self._waiting, self._tag = b"", 0, False, None
-            position, self._resume = self._resume, 0
-            self._read(text, position)
-        if first_byte and first_byte in b"\xfe\xff":
-            self._give_up("begins like UTF-16")
-        elif self._escape_seen and self._tag is None and not self.ended:
-            self._give_up("holds an escape sequence")
-        return self._tag
+        if self.ended:
+            return None
+        if self._awaited in chunk or len(self._kept) + len(chunk) >= TAG_LIMIT:
+            self._read_on(chunk)
+            return self._tag
+        self._kept += chunk
+        if self._held:
+            self._held += len(chunk)
+        return None
 
-    def _read(self, text: bytes, position: int) -> None:
+    def _read_on(self, chunk: bytes) -> None:
+        text = self._kept + chunk if self._kept else chunk
+        start = position = self._resume
+        self._resume = 0
+        self._kept, self._held, self._awaited, self._tag = b"", 0, b"<", None
         while position != _END_OF_TEXT:
             if self._content is not None:
                 position = self._text_content(text, position)
@@ -109,6 +99,12 @@ class Scanner:
                 position = self._foreign_content(text, position)
             else:
                 position = self._html_content(text, position)
+        # ESC changes the meaning of the bytes behind it in the ISO-2022 encodings, which a page
+        # can choose for itself in a `meta` element.
+        if text.find(b"\x1b", start, self._resume or len(text)) >= 0:
+            self._give_up("holds an escape sequence")
+        elif len(text) == self._fed and text.startswith((b"\xfe", b"\xff")):
+            self._give_up("begins like UTF-16")
 
     def _give_up(self, doubt: str) -> int:
         self.doubt = doubt
@@ -192,7 +188,7 @@ class Scanner:
             return tag.end()
         if _UNSURE in self._templates:
             return self._give_up("a template may or may not be a shadow root")
-        self._kept, self._resume = text, tag.end()
+        self._kept, self._resume, self._awaited = text, tag.end(), b""
         self._held = len(text) - tag.start()
         return _END_OF_TEXT
 
@@ -206,7 +202,7 @@ class Scanner:
         # Behind `rest` may stand a part of what ends the content.
         rest = end.start() if end else max(position, len(text) - len(name) - 2)
         if self._noscript is not None:
-            self._noscript.feed(text[position:rest])
+            self._noscript._read_on(text[position:rest])
         if end is None:
             self._content = (name, escapes)
             self._kept = text[rest:]
@@ -282,7 +278,8 @@ class Scanner:
         undecided = markup.UNDECIDED.match(rest)
         if undecided or (self._foreign and b"<![CDATA[".startswith(rest)):
             self._kept = rest[: len("</") + markup.NAME_LIMIT + 1]
-            self._held = len(rest) if b"<script".startswith(rest.lower()) else 0
+            if b"<script".startswith(rest.lower()):
+                self._held, self._awaited = len(rest), b""
         elif markup.BOGUS_COMMENT_START.match(rest):
             self._kept = b"<?"
         else:
@@ -293,7 +290,7 @@ class Scanner:
         start = markup.TAG_START.match(rest)
         name = start[0].lower() if start else b""
         if name in (b"<script", b"<template") and len(rest) < TAG_LIMIT and not self._oversized:
-            self._kept, self._waiting = rest, True
+            self._kept, self._awaited = rest, b">"
             self._held = len(rest) if name == b"<script" else 0
         elif name == b"<template" and not self._foreign:
             return self._give_up("a template's tag is too long")

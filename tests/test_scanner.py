@@ -57,8 +57,9 @@ class Scan:
         self.doubt = self.scanner.doubt
 
     @property
-    def answer(self) -> tuple[list[int], list[str | None], str | None]:
-        return self.found, self.nonces, self.doubt
+    def answer(self) -> tuple[list[int], list[str | None]]:
+        # Without the doubt: what no tag can follow is not read until it can.
+        return self.found, self.nonces
 
 
 def whole(document: bytes) -> Scan:
