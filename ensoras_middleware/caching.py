@@ -43,11 +43,13 @@ def never_reused(fields: Fields) -> Fields:
         if lower in _DROPPED or lower.endswith("-cache-control"):
             continue
         if lower == "surrogate-control":
-            # Says which surrogate may process the page (ESI), beside how long it may keep it.
+            # Says which surrogate may process the page (ESI), beside how long it may keep it. Where
+            # there is such a field, Varnish looks for `no-store` nowhere else.
             directives = [one.strip() for one in value.split(",")]
-            value = ", ".join(one for one in directives if one.lower().startswith("content="))
-            if not value:
+            contents = [one for one in directives if one.lower().startswith("content=")]
+            if not contents:
                 continue
+            value = ", ".join(["no-store", *contents])
         kept.append((name, value))
     kept.append(("Cache-Control", _NEVER_REUSED + (", no-transform" if transform else "")))
     return with_vary_cookie(kept)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from ensoras_middleware import caching, csp, snippet
 from ensoras_middleware.caching import Fields
@@ -19,10 +20,13 @@ from ensoras_middleware.eligibility import Request, refusal, withholds_identity
 from ensoras_middleware.identity import Identity, canonical_email, identity_hash
 from ensoras_middleware.log import PROBLEMS, STRANGER, kind_and_place, logger
 from ensoras_middleware.outcome import Outcome
-from ensoras_middleware.scanner import Scanner
 from ensoras_middleware.secret import UnusableSecret
 from ensoras_middleware.widget import Widget
-from ensoras_middleware.widget_tag import ADDRESS_PATH, TAG_LIMIT, WidgetTag
+from ensoras_middleware.widget_tag import TAG_LIMIT
+
+if TYPE_CHECKING:
+    from ensoras_middleware.candidate import WidgetTag
+    from ensoras_middleware.scanner import Scanner
 
 OUTCOME_FIELD = "X-Ensoras-Outcome"
 
@@ -43,8 +47,8 @@ class Injection:
     """
 
     __slots__ = (
-        "_blanker", "_email", "_held", "_host_fields", "_refused", "_request", "_scanner",
-        "_script", "_sent", "_widget", "fields", "outcome",
+        "_blanker", "_email", "_held", "_host_fields", "_mention", "_refused", "_request",
+        "_scanner", "_script", "_sent", "_widget", "fields", "outcome",
     )  # fmt: skip
 
     def __init__(
@@ -60,6 +64,7 @@ class Injection:
         self._request = request
         self._host_fields = self.fields = fields
         self.outcome: Outcome | None = None
+        self._mention = -1  # where a whole body first names the widget
         self._email: str | None = None  # of the logged-in user, canonical
         self._scanner: Scanner | None = None  # while a widget tag is looked for
         self._refused: set[str] = set()  # the slugs of widget tags that get no script
@@ -101,10 +106,8 @@ class Injection:
     def names_widget(self, body: bytes) -> bool:
         """Tell whether a whole body holds the widget's address; elsewhere no user matters."""
         try:
-            mention = body.find(ADDRESS_PATH)
-            if mention >= 0 and (
-                self._widget.find_address(body, mention) >= 0 or _has_identify_script(body)
-            ):
+            self._mention = body.find(self._widget.needle)
+            if self._mention >= 0:
                 return True
             self._decide(Outcome.NO_WIDGET, self._host_fields)
         except Exception as error:  # a body that is no bytes is the server's to refuse
@@ -114,11 +117,20 @@ class Injection:
     def whole(self, body: bytes, email: object) -> bytes:
         """Return the body that goes out in place of `body`, for the user with this e-mail."""
         try:
-            if _has_identify_script(body):
+            if self._has_identify_script(body):
                 body = self._without_strangers(body)
             return self._whole(body, email)
         except Exception as error:
             return self._failed(error, body)
+
+    def _has_identify_script(self, body: bytes) -> bool:
+        """Tell whether an identify script stands before some mention of the widget already."""
+        previous, mention = 0, self._mention
+        while mention >= 0:
+            if body.find(snippet.MARK, max(mention - _REACH, previous), mention) >= 0:
+                return True
+            previous, mention = mention, body.find(self._widget.needle, mention + 1)
+        return False
 
     def _without_strangers(self, body: bytes) -> bytes:
         """Drop identify scripts with which the page arrives, as it may from a cache inside us."""
@@ -238,6 +250,9 @@ class Injection:
         elif csp.lets_no_script_run(self._host_fields):
             self._because(Outcome.CSP_BLOCKED)
         else:
+            # Only now, for it compiles expressions for some hundredths of a second.
+            from ensoras_middleware.scanner import Scanner
+
             self._scanner = Scanner(self._widget.address)
 
     def _next_place(self, scanner: Scanner, chunk: bytes) -> tuple[WidgetTag, bytes] | None:
@@ -302,13 +317,3 @@ class Injection:
         self._scanner = None
         self._decide(Outcome.ERROR, self._host_fields)
         return body
-
-
-def _has_identify_script(body: bytes) -> bool:
-    """Tell whether an identify script stands before some widget's address already."""
-    previous, mention = 0, body.find(ADDRESS_PATH)
-    while mention >= 0:
-        if body.find(snippet.MARK, max(mention - _REACH, previous), mention) >= 0:
-            return True
-        previous, mention = mention, body.find(ADDRESS_PATH, mention + 1)
-    return False

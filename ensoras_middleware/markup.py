@@ -149,3 +149,17 @@ def script_data_end(
             escapes = 1
         else:
             return found, position, escapes
+
+
+def attributes_of(tag: re.Match[bytes]) -> dict[bytes, bytes]:
+    """Return the attributes of a whole tag by lower-case name; the first of a name wins.
+
+    Source: WHATWG HTML, section 13.2.5.33 (attribute name state).
+    """
+    return dict(reversed(attribute_list(tag)))
+
+
+def attribute_list(tag: re.Match[bytes]) -> list[tuple[bytes, bytes]]:
+    """Return the attributes of a whole tag, as (lower-case name, value)."""
+    text = tag[0][tag.end("name") - tag.start() : -1]
+    return [(name.lower(), b"".join(value)) for name, *value in ATTRIBUTE.findall(text)]

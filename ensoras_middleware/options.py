@@ -15,6 +15,7 @@ from typing import Any, TypedDict
 
 from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.secret import (
+    CheckedSource,
     SecretFile,
     SecretSource,
     is_async,
@@ -28,6 +29,7 @@ from ensoras_middleware.widget_tag import (
     PATH,
     SLUG,
     address_pattern,
+    needle,
     widget_tag,
 )
 
@@ -115,6 +117,7 @@ def widget_from(options: Mapping[str, object]) -> Widget | None:
         exclude=_exclude(options),
         debug=_switch(options, "debug", default=False),
         get_email=_get_email(options),
+        needle=needle(origin, slug),
         address=address_pattern(origin, slug),
         _secret=source,
     )
@@ -165,7 +168,7 @@ def _with_environment(options: Mapping[str, object]) -> dict[str, object]:
     return environment | dict(options)
 
 
-def _secret_source(options: Mapping[str, object]) -> SecretSource:
+def _secret_source(options: Mapping[str, object]) -> CheckedSource:
     if "secret" in options and "secret_file" in options:
         raise ConfigurationError(
             f"{SETTINGS['secret']} and {SETTINGS['secret_file']} are both set: keep one of them."
@@ -198,7 +201,7 @@ def _slug(options: Mapping[str, object]) -> str:
     return slug
 
 
-def _slug_or_any(options: Mapping[str, object], source: SecretSource) -> str | None:
+def _slug_or_any(options: Mapping[str, object], source: CheckedSource) -> str | None:
     secret = options.get("secret")
     any_slug = isinstance(secret, Mapping) or callable(secret)
     if "slug" not in options and any_slug and not isinstance(secret, SecretFile):

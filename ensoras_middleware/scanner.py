@@ -19,9 +19,10 @@ from __future__ import annotations
 import re
 
 from ensoras_middleware import markup
+from ensoras_middleware.candidate import WidgetTag, read_widget_tag
 from ensoras_middleware.foreign import ForeignElements
 from ensoras_middleware.hops import HOPS, NESTED_HOPS
-from ensoras_middleware.widget_tag import TAG_LIMIT, WidgetTag, attributes_of, read_widget_tag
+from ensoras_middleware.widget_tag import TAG_LIMIT
 
 # Chromium stops nesting elements at 512 (`kMaximumHTMLParserDOMTreeDepth`).
 DEPTH_LIMIT = 512
@@ -165,7 +166,7 @@ class Scanner:
         if tag.end() - tag.start() > TAG_LIMIT or len(self._templates) == DEPTH_LIMIT:
             return self._give_up("a template's tag is too long, or it is nested too deep")
         kind = _INERT
-        if attributes_of(tag).get(b"shadowrootmode", b"").lower() in (b"open", b"closed"):
+        if markup.attributes_of(tag).get(b"shadowrootmode", b"").lower() in (b"open", b"closed"):
             kind = _SHADOW_ROOT if self._behind_host else _UNSURE
         self._templates.append(kind)
         self._behind_host = False

@@ -20,6 +20,7 @@ from ensoras_middleware.log import logger
 from ensoras_middleware.widget_tag import SLUG
 
 SecretSource = Callable[[str], "str | bytes | None"]
+CheckedSource = Callable[[str], "bytes | None"]
 
 _SETTING = "ENSORAS_WIDGET_SECRET (keyword `secret`)"
 _FILE_SETTING = "ENSORAS_WIDGET_SECRET_FILE"
@@ -78,7 +79,7 @@ def is_async(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
-def secret_source(secret: object) -> SecretSource:
+def secret_source(secret: object) -> CheckedSource:
     """Return what gives the secret of a slug, from any of the forms that `secret` may have.
 
     Raises `ConfigurationError` where it has none of them.
@@ -96,9 +97,17 @@ def secret_source(secret: object) -> SecretSource:
             raise ConfigurationError(
                 f"{_SETTING} is an asynchronous callable: give a synchronous one."
             )
-        return secret
+        return secret if isinstance(secret, SecretFile) else _checked(secret)
     key = checked_secret(secret)
     return lambda slug: key
+
+
+def _checked(source: SecretSource) -> CheckedSource:
+    def secret(slug: str) -> bytes | None:
+        secret = source(slug)
+        return None if secret is None else checked_secret(secret)
+
+    return secret
 
 
 def _checked_slug(slug: object) -> str:

