@@ -68,42 +68,51 @@ class EnsorasMiddleware:
         ):
             await self.app(scope, receive, send)
         else:
-            await self._respond(self._widget, scope, receive, send)
-
-    async def _respond(self, widget: Widget, scope: Scope, receive: Receive, send: Send) -> None:
-        response = _Response(widget, scope, send)
-        try:
-            await self.app(scope, receive, response)
-        except Exception:
-            # The host's error must find what the host had sent before it.
-            with contextlib.suppress(Exception):
-                await response.flush()
-            raise
-        finally:
-            response.give_back()
-        await response.flush()
+            await _Response(self._widget, scope, send).respond(self.app, receive)
 
 
 class _Response:
     """The `send` of one request: passes messages on, changed where a page is identified."""
 
     __slots__ = (
-        "_behind", "_headers", "_hidden", "_injection", "_passing", "_request", "_scope",
-        "_send", "_start", "_widget",
+        "_behind", "_headers", "_hidden", "_injection", "_method", "_passing", "_path", "_root",
+        "_scope", "_send", "_start", "_widget",
     )  # fmt: skip
 
     def __init__(self, widget: Widget, scope: Scope, send: Send) -> None:
         self._widget = widget
         self._scope = scope
-        self._request = _request(scope)  # now, since a host may shift its path
+        # Now, since a host may shift its path.
+        self._method: str = scope["method"]
+        self._path: str = scope["path"]
+        self._root: str = scope.get("root_path", "")
         # The header fields of the request, and those that the host does not see.
-        self._headers = scope["headers"]
-        self._hidden = _hide_preconditions(widget, self._request, scope)
+        self._headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self._hidden: list[tuple[bytes, bytes]] | None = None
         self._send = send
         self._passing = False  # the rest goes out as it comes
         self._start: Message | None = None  # held until the first of the body is there
-        self._behind: list[Message] = []  # what came behind the held start, other than a body
+        self._behind: list[Message] | None = None  # what came behind it, other than a body
         self._injection: Injection | None = None
+        for name, _ in self._headers:
+            if name in _PRECONDITIONS:
+                self._hide_preconditions()
+                break
+
+    async def respond(self, app: ASGIApp, receive: Receive) -> None:
+        """Let the host answer."""
+        try:
+            await app(self._scope, receive, self)
+        except Exception:
+            # The host's error must find what the host had sent before it.
+            with contextlib.suppress(Exception):
+                await self._flush()
+            raise
+        finally:
+            if self._hidden is not None:
+                self._give_back()
+        if self._injection is not None:
+            await self._flush()
 
     async def __call__(self, message: Message) -> None:
         if self._passing:
@@ -116,20 +125,22 @@ class _Response:
             await self._take_other(message)
 
     async def _take_start(self, message: Message) -> None:
-        self.give_back()
-        await self.flush()  # a second start is the server's to refuse
+        if self._hidden is not None:
+            self._give_back()
+        if self._injection is not None:
+            await self._flush()  # a second start is the server's to refuse
         headers = message.get("headers", ())
         if not isinstance(headers, list | tuple):  # may be read only once
             headers = list(headers)
             message = {**message, "headers": headers}
-        if not self._widget.debug and not _is_html(headers):
+        if not (_is_html(headers) or self._widget.debug):
             logger.debug("%s", Outcome.NOT_HTML.value)
             self._passing = True
             await self._send(message)
             return
         fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
         self._start = message
-        self._injection = Injection(self._widget, self._request, message["status"], fields)
+        self._injection = Injection(self._widget, self._request(), message["status"], fields)
         if self._injection.outcome is not None:
             await self._pass_on()
 
@@ -152,10 +163,10 @@ class _Response:
         if message["type"] in _FILES and self._injection is not None:
             if self._start is not None:
                 self._injection.leave(Outcome.PATHSEND)
-            await self.flush()
+            await self._flush()
             self._passing = True
         if self._start is not None:
-            self._behind.append(message)
+            self._behind = [*(self._behind or ()), message]
         else:
             await self._send(message)
 
@@ -173,24 +184,42 @@ class _Response:
         message, self._start = self._start, None
         if message is not None and self._injection is not None:
             await self._send(_with_fields(message, self._injection.fields))
-        behind, self._behind = self._behind, []
-        for other in behind:
+        behind, self._behind = self._behind, None
+        for other in behind or ():
             await self._send(other)
 
-    async def flush(self) -> None:
+    async def _flush(self) -> None:
         """Send what is held, now that the host will not go on with it."""
         await self._send_start()
         held = b"" if self._injection is None else self._injection.finish()
         if held:
             await self._send({"type": "http.response.body", "body": held, "more_body": True})
 
-    def give_back(self) -> None:
+    def _hide_preconditions(self) -> None:
+        """Take from the scope the preconditions that the host must not see."""
+        if hides_preconditions(self._widget, self._request()):
+            self._hidden = [one for one in self._headers if one[0] in _PRECONDITIONS]
+            self._scope["headers"] = [one for one in self._headers if one not in self._hidden]
+
+    def _give_back(self) -> None:
         """Show the request as it came, to the layers outside and from now on to all."""
-        if self._hidden:
-            shown = self._scope["headers"]  # and perhaps changed by the host
-            untouched = shown == [one for one in self._headers if one not in self._hidden]
-            self._scope["headers"] = self._headers if untouched else [*shown, *self._hidden]
-            self._hidden = []
+        assert self._hidden is not None
+        shown = self._scope["headers"]  # and perhaps changed by the host
+        untouched = shown == [one for one in self._headers if one not in self._hidden]
+        self._scope["headers"] = self._headers if untouched else [*shown, *self._hidden]
+        self._hidden = None
+
+    def _request(self) -> Request:
+        path, root, headers = self._path, self._root, self._headers
+        if root and (path == root or path.startswith(root + "/")):
+            path = path[len(root) :]
+
+        def header(name: str) -> str | None:
+            key = name.encode("ascii")
+            values = [value.decode("latin-1") for one, value in headers if one == key]
+            return ", ".join(values) if values else None
+
+        return Request(self._method, path, header)
 
     async def _email(self, injection: Injection) -> object:
         with injection.reading_user():
@@ -225,32 +254,6 @@ def _with_fields(message: Message, fields: Fields) -> Message:
     return (
         message if headers == list(message.get("headers", ())) else {**message, "headers": headers}
     )
-
-
-def _request(scope: Scope) -> Request:
-    path, root = scope["path"], scope.get("root_path", "")
-    if root and (path == root or path.startswith(root + "/")):
-        path = path[len(root) :]
-    headers = scope["headers"]
-
-    def header(name: str) -> str | None:
-        key = name.encode("ascii")
-        values = [value.decode("latin-1") for one, value in headers if one == key]
-        return ", ".join(values) if values else None
-
-    return Request(scope["method"], path, header)
-
-
-def _hide_preconditions(
-    widget: Widget, request: Request, scope: Scope
-) -> list[tuple[bytes, bytes]]:
-    """Take from the scope, and return, the preconditions that the host must not see."""
-    headers: list[tuple[bytes, bytes]] = scope["headers"]
-    hidden = [one for one in headers if one[0] in _PRECONDITIONS]
-    if not hidden or not hides_preconditions(widget, request):
-        return []
-    scope["headers"] = [one for one in headers if one[0] not in _PRECONDITIONS]
-    return hidden
 
 
 async def _fail(error: ConfigurationError, scope: Scope, receive: Receive, send: Send) -> None:

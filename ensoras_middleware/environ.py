@@ -25,10 +25,13 @@ def header_of(environ: dict[str, Any]) -> Callable[[str], str | None]:
     return header
 
 
+def has_preconditions(environ: dict[str, Any]) -> bool:
+    """Tell whether a request asks for an answer only if the page has changed."""
+    return "HTTP_IF_NONE_MATCH" in environ or "HTTP_IF_MODIFIED_SINCE" in environ
+
+
 def hide_preconditions(widget: Widget, request: Request, environ: dict[str, Any]) -> bool:
     """Hide from the host the preconditions that it must not see; return whether there are any."""
-    if not any(key in environ for key in _PRECONDITIONS):
-        return False
     if not hides_preconditions(widget, request):
         return False
     environ[_HIDDEN] = {key: environ.pop(key) for key in _PRECONDITIONS if key in environ}
@@ -37,6 +40,7 @@ def hide_preconditions(widget: Widget, request: Request, environ: dict[str, Any]
 
 def show_preconditions(environ: dict[str, Any]) -> bool:
     """Show them again; return whether there are any."""
-    hidden = environ.pop(_HIDDEN, {})
-    environ.update(hidden)
-    return bool(hidden)
+    if _HIDDEN not in environ:
+        return False
+    environ.update(environ.pop(_HIDDEN))
+    return True

@@ -16,6 +16,7 @@ from werkzeug.wrappers import Request as WerkzeugRequest
 from ensoras_middleware.eligibility import Request, is_html
 from ensoras_middleware.environ import (
     RESPONSIBLE,
+    has_preconditions,
     header_of,
     hide_preconditions,
     show_preconditions,
@@ -30,6 +31,9 @@ from ensoras_middleware.widget import Widget
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+_NOTHING: Iterator[bytes] = iter(())
 
 
 class EnsorasMiddleware:
@@ -70,8 +74,8 @@ class _Response:
     """The answer to one request: what the host starts, writes and yields."""
 
     __slots__ = (
-        "_environ", "_error", "_injection", "_iterable", "_iterator", "_passing",
-        "_request", "_server_start", "_server_write", "_start", "_widget",
+        "_environ", "_error", "_injection", "_iterable", "_iterator", "_method", "_passing",
+        "_path", "_server_start", "_server_write", "_start", "_widget",
     )  # fmt: skip
 
     def __init__(
@@ -79,15 +83,17 @@ class _Response:
     ) -> None:
         self._widget = widget
         self._environ = environ
-        self._request = request_of(environ)  # now, since a host may shift its path
-        hide_preconditions(widget, self._request, environ)
+        # Now, since a host may shift its path.
+        self._method, self._path = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
+        if has_preconditions(environ):
+            hide_preconditions(widget, self._request(), environ)
         self._server_start = server_start
         self._server_write: Callable[[bytes], object] | None = None  # set once it has started
         self._passing = False  # the rest goes out as it comes
         self._start: tuple[str, OptExcInfo | None] | None = None  # held until there is a body
         self._injection: Injection | None = None
         self._iterable: Iterable[bytes] = ()
-        self._iterator: Iterator[bytes] = iter(())
+        self._iterator: Iterator[bytes] = _NOTHING
         self._error: Exception | None = None  # the host's, behind what it had sent before
 
     # What the host calls --------------------------------------------------------------------
@@ -112,7 +118,7 @@ class _Response:
             self._server_write = self._server_start(status, headers, *_given(exc_info))
             return self._server_write
         code = int(status[:3]) if status[:3].isdigit() else 0
-        self._injection = Injection(self._widget, self._request, code, list(headers))
+        self._injection = Injection(self._widget, self._request(), code, list(headers))
         self._start = (status, exc_info)
         return self._write if self._injection.outcome is None else self._pass_on()
 
@@ -152,7 +158,7 @@ class _Response:
             try:
                 data = self._take(next(self._iterator))
             except StopIteration:
-                self._iterator = iter(())
+                self._iterator = _NOTHING
                 data = self._end()
                 if not data:
                     raise
@@ -223,6 +229,9 @@ class _Response:
         self._server_write = self._server_start(status, fields, *_given(exc_info))
         return self._server_write
 
+    def _request(self) -> Request:
+        return _request(self._method, self._path, self._environ)
+
     def _email(self, injection: Injection) -> object:
         assert self._widget.get_email is not None
         with injection.reading_user():
@@ -232,14 +241,20 @@ class _Response:
 
 def request_of(environ: WSGIEnvironment) -> Request:
     """Return the core's view of a WSGI request."""
-    path: str = environ.get("PATH_INFO", "")
+    return _request(environ["REQUEST_METHOD"], environ.get("PATH_INFO", ""), environ)
+
+
+def _request(method: str, path: str, environ: WSGIEnvironment) -> Request:
     if not path.isascii():
         path = path.encode("latin-1", "replace").decode("utf-8", "replace")
-    return Request(environ["REQUEST_METHOD"], path, header_of(environ))
+    return Request(method, path, header_of(environ))
 
 
 def _may_be_page(headers: list[tuple[str, str]]) -> bool:
-    return any(name.lower() == "content-type" and is_html(value) for name, value in headers)
+    for name, value in headers:
+        if (name == "Content-Type" or name.lower() == "content-type") and is_html(value):
+            return True
+    return False
 
 
 def _given(exc_info: OptExcInfo | None) -> tuple[Any, ...]:

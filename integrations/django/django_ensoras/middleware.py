@@ -19,6 +19,7 @@ from ensoras_middleware.caching import Fields
 from ensoras_middleware.eligibility import Request, is_html
 from ensoras_middleware.environ import (
     RESPONSIBLE,
+    has_preconditions,
     header_of,
     hide_preconditions,
     show_preconditions,
@@ -190,7 +191,7 @@ def _request(request: HttpRequest) -> Request:
 
 
 def _hide(widget: Widget, seen: Request, request: HttpRequest) -> None:
-    if hide_preconditions(widget, seen, request.META):
+    if has_preconditions(request.META) and hide_preconditions(widget, seen, request.META):
         request.__dict__.pop("headers", None)  # made of META when first asked for
 
 

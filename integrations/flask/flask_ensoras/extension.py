@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from flask import Flask, Response, current_app, request
@@ -15,7 +16,12 @@ from werkzeug.datastructures import Headers
 
 from ensoras_middleware.caching import Fields
 from ensoras_middleware.eligibility import is_html
-from ensoras_middleware.environ import RESPONSIBLE, hide_preconditions, show_preconditions
+from ensoras_middleware.environ import (
+    RESPONSIBLE,
+    has_preconditions,
+    hide_preconditions,
+    show_preconditions,
+)
 from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.injection import Injection
 from ensoras_middleware.log import logger
@@ -71,8 +77,8 @@ class Ensoras:
             raise ConfigurationError("COMPRESS_CACHE_BACKEND is set. " + _COMPRESS_CACHE)
         app.extensions["ensoras"] = widget
         # First of all: a `before_request` that answers by itself must not see them either.
-        app.before_request_funcs.setdefault(None, []).insert(0, _hide)
-        app.after_request(self._after_request)
+        app.before_request_funcs.setdefault(None, []).insert(0, partial(_hide, widget))
+        app.after_request(partial(self._after_request, widget))
         app.teardown_request(_show)
 
     def email_getter(self, function: _EmailGetter) -> _EmailGetter:
@@ -92,9 +98,8 @@ class Ensoras:
             wrapped = getattr(wrapped, "__wrapped__", None)
         return view
 
-    def _after_request(self, response: Response) -> Response:
+    def _after_request(self, widget: Widget, response: Response) -> Response:
         _show()
-        widget: Widget = current_app.extensions["ensoras"]
         if not (is_html(response.headers.get("Content-Type")) or widget.debug):
             logger.debug("%s", Outcome.NOT_HTML.value)
             return response
@@ -110,17 +115,17 @@ class Ensoras:
         if injection.outcome is not None:
             return _answer(response, injection.fields)
         if response.is_sequence:
-            return self._whole(injection, response, b"".join(response.iter_encoded()))
+            return self._whole(widget, injection, response)
         injection.start_stream(self._email(injection, widget))
         return _answer(response, injection.fields, injection.stream(response.iter_encoded()))
 
     def _is_responsible(self) -> bool:
         return request.environ.setdefault(RESPONSIBLE, self) is self
 
-    def _whole(self, injection: Injection, response: Response, body: bytes) -> Response:
+    def _whole(self, widget: Widget, injection: Injection, response: Response) -> Response:
+        body = b"".join(response.iter_encoded())
         if not injection.names_widget(body):
             return _answer(response, injection.fields)
-        widget = current_app.extensions["ensoras"]
         changed = injection.whole(body, self._email(injection, widget))
         return _answer(response, injection.fields, None if changed is body else [changed])
 
@@ -166,10 +171,11 @@ def _answer(response: Response, fields: Fields, body: Any = None) -> Response:
     return answer
 
 
-def _hide() -> None:
-    widget: Widget = current_app.extensions["ensoras"]
-    seen = request_of(request.environ)
-    if not _is_exempt() and hide_preconditions(widget, seen, request.environ):
+def _hide(widget: Widget) -> None:
+    environ = request.environ
+    if not has_preconditions(environ) or _is_exempt():
+        return
+    if hide_preconditions(widget, request_of(environ), environ):
         _forget_cached()
 
 
