@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ensoras_middleware.markup import attribute_list, attributes_of
+from ensoras_middleware.markup import attribute_list
 from ensoras_middleware.widget_tag import NONCE, TAG_LIMIT
 
 # CSP Level 3, section 6.7.2.2, "Is element nonceable?"
-_DANGLING_MARKUP = re.compile(rb"<(?:script|style)", re.IGNORECASE)
+_DANGLING_MARKUP = re.compile(rb"<[sS](?:[cC][rR][iI][pP][tT]|[tT][yY][lL][eE])")
 _NUMERIC_REFERENCE = re.compile(r"&#(?:[xX]([0-9a-fA-F]+)|([0-9]+));?")
 # Without NUL, which the tokenizer has made U+FFFD by then.
 _C0_CONTROL_OR_SPACE = "".join(map(chr, range(0x01, 0x21)))
@@ -35,16 +35,17 @@ def read_widget_tag(tag: re.Match[bytes], address: re.Pattern[str], start: int) 
     """Return the widget tag that a whole `script` start tag is, or `None`."""
     if tag.end() - tag.start() > TAG_LIMIT:
         return None
-    attributes = attributes_of(tag)
+    pairs = attribute_list(tag)
+    attributes = dict(reversed(pairs))  # the first of a name wins
     source = address.fullmatch(_url(attributes.get(b"src", b"")))
     if source is None:
         return None
     nonce = attributes.get(b"nonce", b"").decode("latin-1")
-    duplicates = len(attributes) < len(attribute_list(tag))
+    nonceable = NONCE.fullmatch(nonce) and len(attributes) == len(pairs)
     return WidgetTag(
         start=start,
         slug=source[1],
-        nonce=nonce if NONCE.fullmatch(nonce) and not duplicates else None,
+        nonce=nonce if nonceable else None,
         dangling=_DANGLING_MARKUP.search(tag[0], 1) is not None,
     )
 
@@ -54,7 +55,8 @@ def _url(value: bytes) -> str:
     text = value.decode("latin-1")
     if "&" in text:
         text = _resolved(text)
-    return text.strip(_C0_CONTROL_OR_SPACE).translate(_TAB_OR_NEWLINE)
+    text = text.strip(_C0_CONTROL_OR_SPACE)
+    return text if text.isprintable() else text.translate(_TAB_OR_NEWLINE)
 
 
 def _resolved(text: str) -> str:

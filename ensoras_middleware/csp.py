@@ -23,22 +23,29 @@ _SCRIPT_DIRECTIVES = ("script-src-elem", "script-src", "default-src")
 _OVERRIDES_INLINE = re.compile(
     r"'(?:(?:nonce|sha256|sha384|sha512)-[A-Za-z0-9+/_-]+={0,2}|strict-dynamic)'", re.IGNORECASE
 )
+# Beside another source it means nothing, and browsers complain (section 6.7.2.3). It stays in an
+# enforced policy, for there no page is identified; a report-only one lets scripts run.
+_NONE = re.compile(r"[\t\n\f\r ]+'none'", re.IGNORECASE)
 _WHITE_SPACE = re.compile(r"[\t\n\f\r ]+")
 
 
 def withholds_origin(fields: Fields) -> bool:
     """Tell whether a policy sandboxes the page into an origin of its own, as hosted uploads are."""
-    return any(
-        name == "sandbox" and "allow-same-origin" not in (token.lower() for token in tokens)
-        for policy in _policies(fields)
-        for name, tokens in _directives(policy).items()
-    )
+    return any(_sandboxes(policy, without="allow-same-origin") for policy in _policies(fields))
 
 
 def lets_no_script_run(fields: Fields) -> bool:
     """Tell whether a policy allows no script at all, so not the widget either."""
-    governing = map(_governing, _policies(fields))
-    return any(name is not None and _is_none(tokens) for name, tokens in governing)
+    for policy in _policies(fields):
+        name, tokens = _governing(policy)
+        if (name is not None and _is_none(tokens)) or _sandboxes(policy, without="allow-scripts"):
+            return True
+    return False
+
+
+def _sandboxes(policy: str, *, without: str) -> bool:
+    flags = _directives(policy).get("sandbox")
+    return flags is not None and without not in map(str.lower, flags)
 
 
 def admitting(fields: Fields, *, nonce: str | None, hash_source: str) -> Fields:
@@ -53,17 +60,19 @@ def admitting(fields: Fields, *, nonce: str | None, hash_source: str) -> Fields:
 
 def _admitting(policy: str, nonce: str | None, hash_source: str) -> str:
     name, tokens = _governing(policy)
-    if name is None or _is_none(tokens) or _allows_inline(tokens):
+    if name is None or _allows_inline(tokens):
         return policy
     if nonce and any(_is_nonce(token, nonce) for token in tokens):
         return policy
     if hash_source in tokens:
         return policy
     if name == "default-src":  # its hash would switch off inline styles
-        return f"{policy.rstrip('; ')}; script-src {' '.join(tokens)} {hash_source}"
+        sources = _NONE.sub("", " ".join(["script-src", *tokens]))
+        return f"{policy.rstrip('; ')}; {sources} {hash_source}"
     parts = policy.split(";")
     index = next(i for i, part in enumerate(parts) if _split(part)[:1] == [name])
-    parts[index] = f"{parts[index].rstrip()} {hash_source}"
+    part = _NONE.sub("", parts[index]) if _is_none(tokens) else parts[index]
+    parts[index] = f"{part.rstrip()} {hash_source}"
     return ";".join(parts)
 
 
@@ -95,7 +104,8 @@ def _governing(policy: str) -> tuple[str | None, list[str]]:
 
 
 def _is_none(tokens: list[str]) -> bool:
-    return [token.lower() for token in tokens] in ([], ["'none'"])
+    # 'report-sample' is no source (section 2.3.1).
+    return {token.lower() for token in tokens} <= {"'none'", "'report-sample'"}
 
 
 def _allows_inline(tokens: list[str]) -> bool:

@@ -59,11 +59,15 @@ def _element(name: str, attributes: bytes, content: bytes) -> bytes:
 
 def _svg_content(depth: int) -> bytes:
     # Every element is closed, by a name that no HTML element has: none is left open behind it.
-    shape = (
-        rb"(?P<shape%d>path|rect|circle|ellipse|line|polyline|polygon|use|stop)" % depth
-        + NAME_END + PLAIN_ATTRIBUTES + rb"(?:/>|>[^<]*+</(?P=shape%d)>)" % depth
-    )  # fmt: skip
-    inside = [shape, _element("title", PLAIN_ATTRIBUTES, _SHORT_TEXT)]
+    shapes = b"(?:rect|circle|ellipse|line|polyline|polygon|stop)" + NAME_END
+    inside = [
+        shapes + PLAIN_ATTRIBUTES + b"/>",
+        *(
+            b"%s%s%s(?:/>|></%s>)" % (name, NAME_END, PLAIN_ATTRIBUTES, name)
+            for name in (b"path", b"use")
+        ),
+        _element("title", PLAIN_ATTRIBUTES, _SHORT_TEXT),
+    ]
     if depth:
         inside.append(_element("g", PLAIN_ATTRIBUTES, _svg_content(depth - 1)))
     return rb"(?:[^<]++|<(?:%s)|(?!))*+" % b"|".join(inside)
