@@ -107,6 +107,28 @@ SCRIPT_DATA = [
     b"</script/",
     b"<script>a<b",
 ]
+# What is hopped over whole, and what nearly is.
+SELF_CONTAINED = [
+    b"<script src='x.js' async></script>",
+    b'<script type="a" src="/b/c.js">x < y; "\'"</script >',
+    b"<script src='" + URL + b"?'></script>",
+    b"<script a=\"<!--\" b='<svg>'></script>",
+    b"<script a='>'>/*'*/</script>",
+    b'<title a="b">it\'s</title>',
+    b"<style>a>b{c:'</'}</style>",
+    b"<iframe src='a'></iframe>",
+    b"<!-- it's \" > - -->",
+    b'<svg a="b"><path d="M0"/><g><use/><title>"</title></g></svg>',
+    b"<svg><path d='<'></path><g><g><rect a='b' /></g></g></svg>",
+    b"<svg><path></use></svg>",
+    b"<svg><g><path></g></svg>",
+    b"<svg><title>x</svg>",
+    b"</path>",
+    b"<g><path>",
+    b'<a b="',
+    b"<a b='",
+    b"it's ",
+]
 TEMPLATES = [
     b"<template>",
     b"</template>",
@@ -228,7 +250,8 @@ TEXT = [
     b"?",
 ]
 GROUPS = [
-    DECOYS, COMMENTS, DOCTYPES, CDATA, RAW, SCRIPT_DATA, TEMPLATES, FOREIGN, TREE, ATTRIBUTES, TEXT,
+    DECOYS, COMMENTS, DOCTYPES, CDATA, RAW, SCRIPT_DATA, SELF_CONTAINED, TEMPLATES, FOREIGN, TREE,
+    ATTRIBUTES, TEXT,
 ]  # fmt: skip
 SIGNS = [bytes([sign]) for sign in b"<>\"'=/-!? \n\0\x1b[]&;sScC"]
 
