@@ -2,9 +2,10 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+CORPUS ?= ../shared/corpus
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint bench bench-growth bench-check clean
 
 demo: $(VENV)/ready
 	@$(BIN)/python -m examples.demo
@@ -17,6 +18,15 @@ lint: $(VENV)/ready
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+bench: $(VENV)/bench-ready
+	@$(BIN)/python -m benchmarks --corpus $(CORPUS) $(ARGS)
+
+bench-growth: $(VENV)/bench-ready
+	@$(BIN)/python -m benchmarks growth --corpus $(CORPUS) $(ARGS)
+
+bench-check: $(VENV)/ready
+	@$(BIN)/python -m benchmarks.instructions $(ARGS)
+
 clean:
 	rm -rf $(VENV) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
@@ -24,4 +34,8 @@ $(VENV)/ready: requirements-dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -e .
+	@touch $@
+
+$(VENV)/bench-ready: requirements-bench.txt $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	@touch $@

@@ -52,7 +52,7 @@ def never_reused(fields: Fields) -> Fields:
             value = ", ".join(["no-store", *contents])
         kept.append((name, value))
     kept.append(("Cache-Control", _NEVER_REUSED + (", no-transform" if transform else "")))
-    return with_vary_cookie(kept)
+    return kept
 
 
 def with_content_length(fields: Fields, length: int | None) -> Fields:

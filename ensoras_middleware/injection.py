@@ -136,7 +136,7 @@ class Injection:
         """Drop identify scripts with which the page arrives, as it may from a cache inside us."""
         logger.error(STRANGER)
         body = snippet.without_identify_scripts(body)
-        fields = caching.never_reused(self._host_fields)
+        fields = caching.never_reused(caching.with_vary_cookie(self._host_fields))
         self._host_fields = caching.with_content_length(fields, len(body))
         return body
 
