@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ensoras_middleware.markup import attribute_list
+from ensoras_middleware.markup import attribute_list, by_name
 from ensoras_middleware.widget_tag import NONCE, TAG_LIMIT
 
 # CSP Level 3, section 6.7.2.2, "Is element nonceable?"
@@ -36,7 +36,7 @@ def read_widget_tag(tag: re.Match[bytes], address: re.Pattern[str], start: int) 
     if tag.end() - tag.start() > TAG_LIMIT:
         return None
     pairs = attribute_list(tag)
-    attributes = dict(reversed(pairs))  # the first of a name wins
+    attributes = by_name(pairs)
     source = address.fullmatch(_url(attributes.get(b"src", b"")))
     if source is None:
         return None

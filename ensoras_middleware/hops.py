@@ -44,9 +44,9 @@ def _begins_opener(names: tuple[str, ...]) -> bytes:
 
 # Self-contained ---------------------------------------------------------------------------------
 #
-# Nothing inside of these is an opener, unless it is self-contained itself (the title of an icon);
-# and the last `<` inside begins the end tag. `_proven_in_data_state` builds upon both.
-
+# Nothing inside of these is an opener, but for what is self-contained itself (the title of an
+# icon), and for what stands in an attribute's value; and the last `<` inside begins the end tag, or
+# is the first. `_proven_in_data_state` builds upon all of this.
 
 # The end of a longer one is found faster by searching for it alone.
 _SHORT_TEXT = rb"[^<]{0,2000}+"
@@ -170,11 +170,12 @@ NESTED_HOPS = Hops(_NESTED_NAMES, b"(?!)")
 def _proven_in_data_state(text: bytes, data: int, place: int) -> bool:
     """Prove that the `<` at `place` is read in the data state, given that `data` is in it.
 
-    Between the two, every opener begins something self-contained that ends before `place`. Those
-    that do so in the data state end in the data state, with a `>`; go on from the last of them.
-    Now no opener stands in the data state before `place`, so the other states possible there
-    are those inside a tag, and the bogus comment state. Had one been entered and not been left,
-    then either
+    Between the two, every opener begins something self-contained. Where `place` stands inside of
+    it, that is in an attribute's value, whose quote follows `=` and is the last of its kind: not
+    proven. Else it has ended before `place`, in the data state if it began there, with a `>`; go on
+    from the last one that did. Now no opener stands in the data state before `place`, so the other
+    states possible there are those inside a tag, and the bogus comment state. Had one been entered
+    and not been left, then either
 
     * its `<` is the last one, and stands behind the last `>`; or
     * the last `>` stands inside a quoted attribute value. If that value has ended, its closing

@@ -22,16 +22,12 @@ from ensoras_middleware.log import PROBLEMS, STRANGER, kind_and_place, logger
 from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.secret import UnusableSecret
 from ensoras_middleware.widget import Widget
-from ensoras_middleware.widget_tag import TAG_LIMIT
 
 if TYPE_CHECKING:
     from ensoras_middleware.candidate import WidgetTag
     from ensoras_middleware.scanner import Scanner
 
 OUTCOME_FIELD = "X-Ensoras-Outcome"
-
-# How far before the widget's address an identify script is looked for.
-_REACH = 4 * TAG_LIMIT
 
 
 class Injection:
@@ -117,20 +113,11 @@ class Injection:
     def whole(self, body: bytes, email: object) -> bytes:
         """Return the body that goes out in place of `body`, for the user with this e-mail."""
         try:
-            if self._has_identify_script(body):
+            if snippet.has_identify_script(body, self._widget.needle, self._mention):
                 body = self._without_strangers(body)
             return self._whole(body, email)
         except Exception as error:
             return self._failed(error, body)
-
-    def _has_identify_script(self, body: bytes) -> bool:
-        """Tell whether an identify script stands before some mention of the widget already."""
-        previous, mention = 0, self._mention
-        while mention >= 0:
-            if body.find(snippet.MARK, max(mention - _REACH, previous), mention) >= 0:
-                return True
-            previous, mention = mention, body.find(self._widget.needle, mention + 1)
-        return False
 
     def _without_strangers(self, body: bytes) -> bytes:
         """Drop identify scripts with which the page arrives, as it may from a cache inside us."""

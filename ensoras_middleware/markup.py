@@ -1,8 +1,9 @@
 """The tokens of HTML, as regular expressions over bytes (WHATWG HTML, section 13.2.5).
 
 Every expression runs in time linear in what it reads: repeated classes are possessive, and each
-branch of an alternation starts with bytes that no other branch starts with. None of them
-knows where in a document it stands; `scanner` does.
+branch of an alternation starts with bytes that no other branch starts with; only attributes that
+are not plain are read a second time. None of them knows where in a document it stands; `scanner`
+does.
 
 Bytes are enough: in each encoding that reaches us, the bytes of `<`, `>`, `"`, `'`, `=` and `/`
 mean these characters wherever they stand.
@@ -35,8 +36,9 @@ TAG_NAME = rb"[a-zA-Z][^\t\n\f\r />]*+"
 def plain_attributes(value: bytes) -> bytes:
     """Return what matches attributes as nearly all are written, up to the `>` or `/>`.
 
-    Each `=` stands directly behind a name and before a quoted value, and nowhere is a `<`: what
-    looks like the end is the end. `value` is a pattern of a value inside the quotes `%s`.
+    Each `=` stands directly behind a name and before a quoted value, and outside of the values is
+    no `<`: what looks like the end is the end. `value` is a pattern of a value inside the quotes
+    `%s`.
     """
     values = b"|".join(quote + value % quote + quote for quote in (b'"', b"'"))
     return rb"""[^"'=/<>]*+(?:(?<![\t\n\f\r "'])=(?:%s)[^"'=/<>]*+|(?!))*+""" % values
@@ -151,15 +153,15 @@ def script_data_end(
             return found, position, escapes
 
 
-def attributes_of(tag: re.Match[bytes]) -> dict[bytes, bytes]:
-    """Return the attributes of a whole tag by lower-case name; the first of a name wins.
-
-    Source: WHATWG HTML, section 13.2.5.33 (attribute name state).
-    """
-    return dict(reversed(attribute_list(tag)))
-
-
 def attribute_list(tag: re.Match[bytes]) -> list[tuple[bytes, bytes]]:
     """Return the attributes of a whole tag, as (lower-case name, value)."""
     text = tag[0][tag.end("name") - tag.start() : -1]
     return [(name.lower(), b"".join(value)) for name, *value in ATTRIBUTE.findall(text)]
+
+
+def by_name(attributes: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Return the attributes by name; the first of a name wins.
+
+    Source: WHATWG HTML, section 13.2.5.33 (attribute name state).
+    """
+    return dict(reversed(attributes))

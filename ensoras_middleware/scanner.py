@@ -166,7 +166,8 @@ class Scanner:
         if tag.end() - tag.start() > TAG_LIMIT or len(self._templates) == DEPTH_LIMIT:
             return self._give_up("a template's tag is too long, or it is nested too deep")
         kind = _INERT
-        if markup.attributes_of(tag).get(b"shadowrootmode", b"").lower() in (b"open", b"closed"):
+        attributes = markup.by_name(markup.attribute_list(tag))
+        if attributes.get(b"shadowrootmode", b"").lower() in (b"open", b"closed"):
             kind = _SHADOW_ROOT if self._behind_host else _UNSURE
         self._templates.append(kind)
         self._behind_host = False

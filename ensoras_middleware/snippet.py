@@ -13,6 +13,7 @@ import hashlib
 import re
 
 from ensoras_middleware.identity import Identity
+from ensoras_middleware.widget_tag import TAG_LIMIT
 
 # Violation reports quote the first 40 characters of a script (CSP Level 3, section 2.4.1), so no
 # visitor's data may stand among them.
@@ -36,6 +37,9 @@ _OWN_SCRIPT = re.compile(
     rb'<script(?: nonce="[A-Za-z0-9+/_=-]++")?>%s\{[^}]*+\}%s</script>'
     % (re.escape(_BEFORE), re.escape(_AFTER))
 )
+
+# How far before the widget's address an identify script is looked for.
+_REACH = 4 * TAG_LIMIT
 
 _CALL_START = _BEFORE + b"{"
 
@@ -74,6 +78,19 @@ def inserted(body: bytes, place: int, element: bytes) -> bytes:
 def hash_source(script: bytes) -> str:
     """Return the hash-source that lets this script run (CSP Level 3, section 2.3.1)."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode('ascii')}'"
+
+
+def has_identify_script(body: bytes, needle: bytes, mention: int) -> bool:
+    """Tell whether an identify script stands before some mention of the widget already.
+
+    `needle` is what a mention is found by, `mention` the offset of the first one.
+    """
+    previous = 0
+    while mention >= 0:
+        if body.find(MARK, max(mention - _REACH, previous), mention) >= 0:
+            return True
+        previous, mention = mention, body.find(needle, mention + 1)
+    return False
 
 
 def without_identify_scripts(body: bytes) -> bytes:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from site_servers import stop
 
 PATIENCE = 60  # seconds until a program that does not start is given up
 
@@ -242,12 +243,7 @@ def _running(words: list[str], folder: Path, port: int) -> Iterator[None]:
         wait_for(port, process, folder)
         yield
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process)
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes], folder: Path) -> None:
