@@ -52,16 +52,22 @@ WIDGET = """
 })();
 """
 
+# Chromium asks for a page's icon once in a while, whenever it likes.
+ICON = "/favicon.ico"
+
 # Runs before every script of a page, and is not subject to its policy.
 RECORDER = """
 window.recorder = {told: [], violations: []};
 window.steps = [];
-document.addEventListener("securitypolicyviolation", event => recorder.violations.push({
-  directive: event.effectiveDirective, blocked: event.blockedURI, disposition: event.disposition,
-  sample: event.sample, source: event.sourceFile, line: event.lineNumber,
-  policy: event.originalPolicy,
-}));
-"""
+document.addEventListener("securitypolicyviolation", event => {
+  if (event.blockedURI.endsWith("ICON")) return;
+  recorder.violations.push({
+    directive: event.effectiveDirective, blocked: event.blockedURI, disposition: event.disposition,
+    sample: event.sample, source: event.sourceFile, line: event.lineNumber,
+    policy: event.originalPolicy,
+  });
+});
+""".replace("ICON", ICON)
 
 WHAT_A_PAGE_SHOWS = """() => ({
   told: recorder.told, steps, violations: recorder.violations, mode: document.compatMode,
@@ -206,15 +212,16 @@ class Site:
         response: Response
         if request.method == "POST":
             report = json.loads(await request.body())["csp-report"]
-            with self._reported:
-                self._reports.append(report)
-                self._reported.notify_all()
+            if not report["blocked-uri"].endswith(ICON):
+                with self._reported:
+                    self._reports.append(report)
+                    self._reported.notify_all()
             response = Response(status_code=204)
         elif path in self.pages:
             response = _page(self.pages[path])
         elif path.endswith(".js"):
             response = Response("steps.push('file')", media_type="text/javascript")
-        else:  # a page's icon, which browsers ask for once in a while
+        else:  # a page's icon
             response = Response(status_code=204)
         await response(scope, receive, send)
 

@@ -109,7 +109,7 @@ SCRIPT_DATA = [
 ]
 # What is hopped over whole, and what nearly is.
 SELF_CONTAINED = [
-    b"<script src='x.js' async></script>",
+    b"<script src='x.js' defer></script>",
     b'<script type="a" src="/b/c.js">x < y; "\'"</script >',
     b"<script src='" + URL + b"?'></script>",
     b"<script a=\"<!--\" b='<svg>'></script>",
