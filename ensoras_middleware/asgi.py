@@ -224,15 +224,17 @@ class _Response:
     async def _email(self, injection: Injection) -> object:
         with injection.reading_user():
             if self._widget.get_email is None:
-                return _users_email(self._scope)
+                return _users_email(self._scope, self._widget)
             email = self._widget.get_email(HTTPConnection(self._scope))
             return await email if inspect.isawaitable(email) else email
         return None
 
 
-def _users_email(scope: Scope) -> object:
+def _users_email(scope: Scope, widget: Widget) -> object:
     user = scope.get("user")
-    return email_of(user) if getattr(user, "is_authenticated", False) is True else None
+    if getattr(user, "is_authenticated", False) is not True:
+        return None
+    return email_of(user, trusted=widget.trust_emails)
 
 
 def _is_html(headers: list[tuple[bytes, bytes]] | tuple[tuple[bytes, bytes], ...]) -> bool:

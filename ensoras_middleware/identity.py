@@ -10,6 +10,8 @@ import hmac
 import re
 from dataclasses import dataclass, field
 
+from ensoras_middleware.outcome import Outcome
+
 _MAX_EMAIL_LENGTH = 254  # RFC 5321, section 4.5.3.1.3, without the angle brackets
 
 _ASCII_WHITE_SPACE = "\t\n\f\r "
@@ -57,14 +59,23 @@ def verify_identity(email: str, hash: str, secret: str | bytes) -> bool:
     return hmac.compare_digest(expected, hash.encode("utf-8", "surrogatepass"))
 
 
-def email_of(user: object, field: str = "email") -> object:
-    """Return a user's e-mail address, or `None` where it is known to be unverified.
+class NotSigned(Exception):
+    """A logged-in user who is not identified; `outcome` tells why."""
 
-    That is where the user has an `email_verified`, as OpenID Connect calls it (Core 1.0, section
-    5.1), that is anything but true.
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.value)
+        self.outcome = outcome
+
+
+def email_of(user: object, field: str = "email", *, trusted: bool) -> object:
+    """Return a user's e-mail address, or `None` where there is none.
+
+    Raises `NotSigned` where it is known to be unverified, unless the site trusts its addresses: the
+    user has an `email_verified`, as OpenID Connect calls it (Core 1.0, section 5.1), that is
+    anything but true.
     """
-    if getattr(user, "email_verified", True) is not True:
-        return None
+    if not trusted and getattr(user, "email_verified", True) is not True:
+        raise NotSigned(Outcome.UNVERIFIED)
     return getattr(user, field, None)
 
 

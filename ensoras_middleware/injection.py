@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from ensoras_middleware import caching, csp, snippet
 from ensoras_middleware.caching import Fields
 from ensoras_middleware.eligibility import Request, refusal, withholds_identity
-from ensoras_middleware.identity import Identity, canonical_email, identity_hash
+from ensoras_middleware.identity import Identity, NotSigned, canonical_email, identity_hash
 from ensoras_middleware.log import PROBLEMS, STRANGER, kind_and_place, logger
 from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.secret import UnusableSecret
@@ -94,6 +94,8 @@ class Injection:
         """Read the user in this context: where that raises an `Exception`, there is nobody."""
         try:
             yield
+        except NotSigned as reason:
+            self._because(reason.outcome)
         except Exception as error:
             self._because(Outcome.USER_ERROR, kind_and_place(error))
 

@@ -14,6 +14,11 @@ PROBLEMS = {
         "A logged-in user's e-mail cannot be signed safely, so the visitor stays anonymous: signed "
         "are plain ASCII addresses of the form local@domain."
     ),
+    Outcome.UNVERIFIED: (
+        "A logged-in user's e-mail is not known to be verified, so the visitor stays anonymous: "
+        "let users verify theirs, or set ENSORAS_TRUST_EMAILS (keyword `trust_emails`) where "
+        "nobody can enter an address that is not their own."
+    ),
     Outcome.USER_ERROR: "Reading the user failed, so the visitor stays anonymous: %s",
     Outcome.NO_SECRET: "There is no secret for the slug of a widget tag, `%s`.",
     Outcome.SECRET_ERROR: (

@@ -38,6 +38,8 @@ SETTINGS = {
     "secret": "ENSORAS_WIDGET_SECRET",
     "secret_file": "ENSORAS_WIDGET_SECRET_FILE",
     "get_email": "ENSORAS_GET_EMAIL",
+    "trust_emails": "ENSORAS_TRUST_EMAILS",
+    "allow_impersonation": "ENSORAS_ALLOW_IMPERSONATION",
     "origin": "ENSORAS_WIDGET_ORIGIN",
     "exclude": "ENSORAS_EXCLUDE",
     "enabled": "ENSORAS_ENABLED",
@@ -56,6 +58,8 @@ class Options(TypedDict, total=False):
     slug: str
     secret: str | bytes | Mapping[str, str | bytes] | SecretSource
     get_email: Callable[[Any], Any] | str
+    trust_emails: bool
+    allow_impersonation: bool
     origin: str
     exclude: Iterable[str]
     enabled: bool
@@ -117,6 +121,8 @@ def widget_from(options: Mapping[str, object]) -> Widget | None:
         exclude=_exclude(options),
         debug=_switch(options, "debug", default=False),
         get_email=_get_email(options),
+        trust_emails=_switch(options, "trust_emails", default=False),
+        allow_impersonation=_switch(options, "allow_impersonation", default=False),
         needle=needle(origin, slug),
         address=address_pattern(origin, slug),
         _secret=source,

@@ -15,6 +15,8 @@ class Outcome(StrEnum):
     # Pages that name the widget, and stay anonymous
     ANONYMOUS = "anonymous"  # nobody is logged in
     EMAIL_REFUSED = "email-refused"  # the user's address is none that can be signed safely
+    UNVERIFIED = "unverified"  # the user's address is known to be unverified
+    IMPERSONATED = "impersonated"  # a staff member acts as the user
     USER_ERROR = "user-error"  # reading the user raised
     WITHHELD = "withheld"  # another site's request, an API client's, or a sandboxed page
     NO_SECRET = "no-secret"  # there is no secret for the slug of the page's widget tag

@@ -24,6 +24,8 @@ class Widget:
     exclude: tuple[str, ...]
     debug: bool
     get_email: Callable[..., Any] | None = field(repr=False)
+    trust_emails: bool
+    allow_impersonation: bool
     needle: bytes  # what every page that carries the widget holds, as plain text
     address: re.Pattern[str]  # of a widget script, resolved; its first group is the slug
     _secret: CheckedSource = field(repr=False)

@@ -21,8 +21,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensoras_middleware import Identity, identity_hash, verify_identity
-from ensoras_middleware.identity import canonical_email, email_of
+from ensoras_middleware import Identity, Outcome, identity_hash, verify_identity
+from ensoras_middleware.identity import NotSigned, canonical_email, email_of
 from ensoras_middleware.snippet import IdentityBlanker, identify_script
 
 SECRET = "the secret of the acme widget"
@@ -354,15 +354,21 @@ class TestCanonicalEmail:
     [
         (SimpleNamespace(email="a@b.c"), "a@b.c"),
         (SimpleNamespace(email="a@b.c", email_verified=True), "a@b.c"),
-        (SimpleNamespace(email="a@b.c", email_verified=False), None),
-        (SimpleNamespace(email="a@b.c", email_verified=None), None),
-        (SimpleNamespace(email="a@b.c", email_verified="true"), None),
         (SimpleNamespace(), None),
     ],
 )
-def test_an_address_known_to_be_unverified_is_not_read(user: object, email: str | None) -> None:
-    """OpenID Connect's `email_verified`: only true passes."""
-    assert email_of(user) == email
+def test_an_address_is_read_from_a_user(user: object, email: str | None) -> None:
+    assert email_of(user, trusted=False) == email
+
+
+@pytest.mark.parametrize("verified", [False, None, "true", 1])
+def test_an_address_known_to_be_unverified_is_not_read(verified: object) -> None:
+    """OpenID Connect's `email_verified`: only true passes, unless the site trusts its addresses."""
+    user = SimpleNamespace(email="a@b.c", email_verified=verified)
+    with pytest.raises(NotSigned) as reason:
+        email_of(user, trusted=False)
+    assert reason.value.outcome == Outcome.UNVERIFIED
+    assert email_of(user, trusted=True) == "a@b.c"
 
 
 def test_blanking_takes_time_linear_in_the_stream() -> None:

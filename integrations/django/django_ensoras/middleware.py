@@ -49,7 +49,7 @@ class EnsorasMiddleware:
             raise MiddlewareNotUsed("ENSORAS_ENABLED is False")
         self.get_response = get_response
         self._widget = widget
-        self._get_email = widget.get_email or current_users_email
+        self._get_email = widget.get_email or partial(current_users_email, widget)
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)

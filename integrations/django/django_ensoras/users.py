@@ -8,27 +8,34 @@ from django.apps import apps
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest, HttpResponse
 
-from ensoras_middleware.identity import canonical_email, email_of
+from ensoras_middleware.identity import NotSigned, canonical_email, email_of
+from ensoras_middleware.outcome import Outcome
+from ensoras_middleware.widget import Widget
 
 # Where a staff member acts as a customer: the session keys of django-hijack, django-impersonate,
 # django-loginas and django-su.
 _IMPERSONATION_KEYS = ("hijack_history", "_impersonate", "loginas_from_user", "exit_users_pk")
 
 
-def current_users_email(request: HttpRequest) -> Any:
+def current_users_email(widget: Widget, request: HttpRequest) -> Any:
     """Return the e-mail of `request.user`, or `None` for an anonymous or inactive one.
 
-    With django-allauth installed only an address that it knows to be verified is returned.
-    A staff member acting as a customer counts as anonymous.
+    Raises `NotSigned` for a staff member who acts as a customer, unless the site allows that; and,
+    with django-allauth installed, for an address that it does not know to be verified, unless the
+    site trusts its addresses.
     """
     user: Any = getattr(request, "user", None)
-    if user is None or not user.is_authenticated or not user.is_active or _is_impersonated(request):
+    if user is None or not user.is_authenticated or not user.is_active:
         return None
+    if not widget.allow_impersonation and _is_impersonated(request):
+        raise NotSigned(Outcome.IMPERSONATED)
     field = user.get_email_field_name() if hasattr(user, "get_email_field_name") else "email"
-    email = email_of(user, field)
-    if not isinstance(email, str) or not apps.is_installed("allauth.account"):
+    email = email_of(user, field, trusted=widget.trust_emails)
+    if not isinstance(email, str) or not email or widget.trust_emails:
         return email
-    return email if _is_verified(user, email) else None
+    if apps.is_installed("allauth.account") and not _is_verified(user, email):
+        raise NotSigned(Outcome.UNVERIFIED)
+    return email
 
 
 def session_key(request: HttpRequest) -> str | None:

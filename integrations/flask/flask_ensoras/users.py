@@ -6,14 +6,16 @@ from typing import Any
 
 from flask import current_app
 
-from ensoras_middleware.identity import email_of
+from ensoras_middleware.identity import NotSigned, email_of
+from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.widget import Widget
 
 
 def current_users_email(widget: Widget) -> Any:
     """Return the e-mail of Flask-Login's current user, or `None` for an anonymous one.
 
-    A user whom Flask-Security knows to be unconfirmed counts as anonymous.
+    Raises `NotSigned` for a user whom Flask-Security knows to be unconfirmed, unless the site
+    trusts its addresses.
     """
     if not hasattr(current_app, "login_manager"):
         widget.warn_once(
@@ -27,6 +29,7 @@ def current_users_email(widget: Widget) -> Any:
     if not current_user or not current_user.is_authenticated or not current_user.is_active:
         return None
     security = current_app.extensions.get("security")
-    if getattr(security, "confirmable", False) and current_user.confirmed_at is None:
-        return None
-    return email_of(current_user)
+    confirmable = getattr(security, "confirmable", False) and not widget.trust_emails
+    if confirmable and current_user.confirmed_at is None:
+        raise NotSigned(Outcome.UNVERIFIED)
+    return email_of(current_user, trusted=widget.trust_emails)
