@@ -12,6 +12,8 @@ from __future__ import annotations
 import contextlib
 import inspect
 import sys
+from collections.abc import Sequence
+from functools import partial
 from typing import Unpack
 
 from starlette.requests import HTTPConnection
@@ -23,7 +25,7 @@ from ensoras_middleware.environ import RESPONSIBLE
 from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.identity import email_of
 from ensoras_middleware.injection import Injection
-from ensoras_middleware.log import logger
+from ensoras_middleware.log import is_debugging, logger
 from ensoras_middleware.options import Options, widget_from_keywords
 from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.widget import Widget
@@ -32,6 +34,8 @@ from ensoras_middleware.widget import Widget
 _FILES = ("http.response.pathsend", "http.response.zerocopysend")
 
 _PRECONDITIONS = frozenset([b"if-none-match", b"if-modified-since"])
+
+_Headers = Sequence[tuple[bytes, bytes]]
 
 
 class EnsorasMiddleware:
@@ -59,24 +63,34 @@ class EnsorasMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection as `app` does; only `http` responses are looked at."""
-        if self._error is not None:
-            await _fail(self._error, scope, receive, send)
-        elif (
-            self._widget is None
+        widget = self._widget
+        if (
+            widget is None
             or scope["type"] != "http"
             or scope.setdefault(RESPONSIBLE, self) is not self
         ):
-            await self.app(scope, receive, send)
-        else:
-            await _Response(self._widget, scope, send).respond(self.app, receive)
+            app = self.app if self._error is None else partial(_fail, self._error)
+            await app(scope, receive, send)
+            return
+        response = _Response(widget, scope, send)
+        try:
+            await self.app(scope, receive, response)
+        except Exception:
+            await response.break_off()
+            raise
+        finally:
+            if response.hidden is not None:
+                response.show_preconditions()
+        if not response.passing:
+            await response.flush()
 
 
 class _Response:
     """The `send` of one request: passes messages on, changed where a page is identified."""
 
     __slots__ = (
-        "_behind", "_headers", "_hidden", "_injection", "_method", "_passing", "_path", "_root",
-        "_scope", "_send", "_start", "_widget",
+        "_behind", "_headers", "_injection", "_method", "_path", "_root", "_scope", "_send",
+        "_start", "_widget", "hidden", "passing",
     )  # fmt: skip
 
     def __init__(self, widget: Widget, scope: Scope, send: Send) -> None:
@@ -88,9 +102,9 @@ class _Response:
         self._root: str = scope.get("root_path", "")
         # The header fields of the request, and those that the host does not see.
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
-        self._hidden: list[tuple[bytes, bytes]] | None = None
+        self.hidden: list[tuple[bytes, bytes]] | None = None
         self._send = send
-        self._passing = False  # the rest goes out as it comes
+        self.passing = False  # the rest goes out as it comes
         self._start: Message | None = None  # held until the first of the body is there
         self._behind: list[Message] | None = None  # what came behind it, other than a body
         self._injection: Injection | None = None
@@ -99,45 +113,38 @@ class _Response:
                 self._hide_preconditions()
                 break
 
-    async def respond(self, app: ASGIApp, receive: Receive) -> None:
-        """Let the host answer."""
-        try:
-            await app(self._scope, receive, self)
-        except Exception:
-            # The host's error must find what the host had sent before it.
-            with contextlib.suppress(Exception):
-                await self._flush()
-            raise
-        finally:
-            if self._hidden is not None:
-                self._give_back()
-        if self._injection is not None:
-            await self._flush()
-
     async def __call__(self, message: Message) -> None:
-        if self._passing:
+        if self.passing:
             await self._send(message)
         elif message["type"] == "http.response.start":
-            await self._take_start(message)
+            if self.hidden is not None:
+                self.show_preconditions()
+            headers = message.get("headers", ())
+            if not isinstance(headers, (list, tuple)):  # may be read only once
+                headers = list(headers)
+                message = {**message, "headers": headers}
+            if _is_html(headers) or self._widget.debug:
+                await self._take_start(message, headers)
+            else:
+                if is_debugging():
+                    logger.debug("%s", Outcome.NOT_HTML)
+                if self._injection is not None:
+                    await self.flush()
+                self.passing = True
+                await self._send(message)
         elif message["type"] == "http.response.body" and self._injection is not None:
             await self._take_body(self._injection, message)
         else:
             await self._take_other(message)
 
-    async def _take_start(self, message: Message) -> None:
-        if self._hidden is not None:
-            self._give_back()
+    async def break_off(self) -> None:
+        """Send what is held, for the host's error must find what the host had sent before it."""
+        with contextlib.suppress(Exception):
+            await self.flush()
+
+    async def _take_start(self, message: Message, headers: _Headers) -> None:
         if self._injection is not None:
-            await self._flush()  # a second start is the server's to refuse
-        headers = message.get("headers", ())
-        if not isinstance(headers, list | tuple):  # may be read only once
-            headers = list(headers)
-            message = {**message, "headers": headers}
-        if not (_is_html(headers) or self._widget.debug):
-            logger.debug("%s", Outcome.NOT_HTML.value)
-            self._passing = True
-            await self._send(message)
-            return
+            await self.flush()  # a second start is the server's to refuse
         fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
         self._start = message
         self._injection = Injection(self._widget, self._request(), message["status"], fields)
@@ -163,8 +170,8 @@ class _Response:
         if message["type"] in _FILES and self._injection is not None:
             if self._start is not None:
                 self._injection.leave(Outcome.PATHSEND)
-            await self._flush()
-            self._passing = True
+            await self.flush()
+            self.passing = True
         if self._start is not None:
             self._behind = [*(self._behind or ()), message]
         else:
@@ -177,7 +184,7 @@ class _Response:
             await self._send({**message, "body": body})
 
     async def _pass_on(self) -> None:
-        self._passing = True
+        self.passing = True
         await self._send_start()
 
     async def _send_start(self) -> None:
@@ -188,7 +195,7 @@ class _Response:
         for other in behind or ():
             await self._send(other)
 
-    async def _flush(self) -> None:
+    async def flush(self) -> None:
         """Send what is held, now that the host will not go on with it."""
         await self._send_start()
         held = b"" if self._injection is None else self._injection.finish()
@@ -198,16 +205,16 @@ class _Response:
     def _hide_preconditions(self) -> None:
         """Take from the scope the preconditions that the host must not see."""
         if hides_preconditions(self._widget, self._request()):
-            self._hidden = [one for one in self._headers if one[0] in _PRECONDITIONS]
-            self._scope["headers"] = [one for one in self._headers if one not in self._hidden]
+            self.hidden = [one for one in self._headers if one[0] in _PRECONDITIONS]
+            self._scope["headers"] = [one for one in self._headers if one not in self.hidden]
 
-    def _give_back(self) -> None:
+    def show_preconditions(self) -> None:
         """Show the request as it came, to the layers outside and from now on to all."""
-        assert self._hidden is not None
+        assert self.hidden is not None
         shown = self._scope["headers"]  # and perhaps changed by the host
-        untouched = shown == [one for one in self._headers if one not in self._hidden]
-        self._scope["headers"] = self._headers if untouched else [*shown, *self._hidden]
-        self._hidden = None
+        untouched = shown == [one for one in self._headers if one not in self.hidden]
+        self._scope["headers"] = self._headers if untouched else [*shown, *self.hidden]
+        self.hidden = None
 
     def _request(self) -> Request:
         path, root, headers = self._path, self._root, self._headers
@@ -237,7 +244,7 @@ def _users_email(scope: Scope, widget: Widget) -> object:
     return email_of(user, trusted=widget.trust_emails)
 
 
-def _is_html(headers: list[tuple[bytes, bytes]] | tuple[tuple[bytes, bytes], ...]) -> bool:
+def _is_html(headers: _Headers) -> bool:
     for name, value in headers:
         if name == b"content-type" or name.lower() == b"content-type":
             return b"html" in value.lower()  # `eligibility` looks closer

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from ensoras_middleware.outcome import Outcome
 
 logger = logging.getLogger("ensoras_middleware")
+
+# Asked for every response that is no page: it costs half of a call that logs nothing.
+is_debugging = partial(logger.isEnabledFor, logging.DEBUG)
 
 # The outcomes that a site should do something about, with the remedy.
 PROBLEMS = {

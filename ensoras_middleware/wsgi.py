@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from werkzeug.wrappers import Request as WerkzeugRequest
 
-from ensoras_middleware.eligibility import Request, is_html
+from ensoras_middleware.eligibility import Request
 from ensoras_middleware.environ import (
     RESPONSIBLE,
     has_preconditions,
@@ -23,7 +23,7 @@ from ensoras_middleware.environ import (
 )
 from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.injection import Injection
-from ensoras_middleware.log import logger
+from ensoras_middleware.log import is_debugging, logger
 from ensoras_middleware.options import Options, require_sync, widget_from_keywords
 from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.widget import Widget
@@ -67,15 +67,15 @@ class EnsorasMiddleware:
         except Exception:
             response.break_off()
             raise
-        return response.answer(iterable)
+        return iterable if response.passing else response.answer(iterable)
 
 
 class _Response:
     """The answer to one request: what the host starts, writes and yields."""
 
     __slots__ = (
-        "_environ", "_error", "_injection", "_iterable", "_iterator", "_method", "_passing",
-        "_path", "_server_start", "_server_write", "_start", "_widget",
+        "_environ", "_error", "_hides_preconditions", "_injection", "_iterable", "_iterator",
+        "_method", "_path", "_server_start", "_server_write", "_start", "_widget", "passing",
     )  # fmt: skip
 
     def __init__(
@@ -85,11 +85,12 @@ class _Response:
         self._environ = environ
         # Now, since a host may shift its path.
         self._method, self._path = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
-        if has_preconditions(environ):
-            hide_preconditions(widget, self._request(), environ)
+        self._hides_preconditions = has_preconditions(environ) and hide_preconditions(
+            widget, self._request(), environ
+        )
         self._server_start = server_start
         self._server_write: Callable[[bytes], object] | None = None  # set once it has started
-        self._passing = False  # the rest goes out as it comes
+        self.passing = False  # the rest goes out as it comes
         self._start: tuple[str, OptExcInfo | None] | None = None  # held until there is a body
         self._injection: Injection | None = None
         self._iterable: Iterable[bytes] = ()
@@ -105,7 +106,8 @@ class _Response:
         exc_info: OptExcInfo | None = None,
     ) -> Callable[[bytes], object]:
         """Take the start of the host's answer; a page's is held until its body is known."""
-        show_preconditions(self._environ)
+        if self._hides_preconditions:
+            show_preconditions(self._environ)
         if self._start is not None and exc_info is None:
             self._send_start()  # a second start: the server's to refuse
         if self._server_write is not None:
@@ -113,10 +115,15 @@ class _Response:
         if not isinstance(headers, list):  # may be read only once
             headers = list(headers)
         if not (_may_be_page(headers) or self._widget.debug):
-            logger.debug("%s", Outcome.NOT_HTML.value)
-            self._passing, self._start = True, None
-            self._server_write = self._server_start(status, headers, *_given(exc_info))
-            return self._server_write
+            if is_debugging():
+                logger.debug("%s", Outcome.NOT_HTML)
+            self.passing, self._start = True, None
+            if exc_info is None:
+                write = self._server_start(status, headers)
+            else:
+                write = self._server_start(status, headers, exc_info)
+            self._server_write = write
+            return write
         code = int(status[:3]) if status[:3].isdigit() else 0
         self._injection = Injection(self._widget, self._request(), code, list(headers))
         self._start = (status, exc_info)
@@ -127,14 +134,12 @@ class _Response:
         if self._server_write is None:
             self._start_stream(self._injection)
         assert self._server_write is not None
-        self._server_write(data if self._passing else self._injection.feed(data))
+        self._server_write(data if self.passing else self._injection.feed(data))
 
     # What the server gets -------------------------------------------------------------------
 
     def answer(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
         """Return what the server iterates over, in place of what the host returned."""
-        if self._passing:
-            return iterable
         self._iterable = iterable
         if (
             type(iterable) in (list, tuple)
@@ -154,7 +159,7 @@ class _Response:
     def __next__(self) -> bytes:
         if self._error is not None:
             raise self._error
-        while not self._passing:
+        while not self.passing:
             try:
                 data = self._take(next(self._iterator))
             except StopIteration:
@@ -175,8 +180,8 @@ class _Response:
 
     def _take(self, chunk: bytes) -> bytes:
         if self._injection is None:
-            self._passing = True  # there is no start yet: the server's to refuse
-        if self._injection is None or self._passing or not chunk:
+            self.passing = True  # there is no start yet: the server's to refuse
+        if self._injection is None or self.passing or not chunk:
             return chunk
         if self._start is not None:
             if _is_single(self._iterable) or self._injection.is_whole(len(chunk)):
@@ -218,7 +223,7 @@ class _Response:
         self._send_start()
 
     def _pass_on(self) -> Callable[[bytes], object]:
-        self._passing = True
+        self.passing = True
         return self._send_start()
 
     def _send_start(self) -> Callable[[bytes], object]:
@@ -252,8 +257,8 @@ def _request(method: str, path: str, environ: WSGIEnvironment) -> Request:
 
 def _may_be_page(headers: list[tuple[str, str]]) -> bool:
     for name, value in headers:
-        if (name == "Content-Type" or name.lower() == "content-type") and is_html(value):
-            return True
+        if name == "Content-Type" or name.lower() == "content-type":
+            return "html" in value.lower()  # `eligibility` looks closer
     return False
 
 

@@ -25,11 +25,10 @@ from ensoras_middleware.environ import (
     show_preconditions,
 )
 from ensoras_middleware.injection import Injection
-from ensoras_middleware.log import logger
+from ensoras_middleware.log import is_debugging, logger
 from ensoras_middleware.options import require_sync, widget_from
 from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.secret import is_async
-from ensoras_middleware.widget import Widget
 
 
 class EnsorasMiddleware:
@@ -64,29 +63,33 @@ class EnsorasMiddleware:
             return self._answer_async(request)
         if not self._is_responsible(request):
             return self.get_response(request)
-        seen = _request(request)  # now, since the site may shift its path
-        _hide(self._widget, seen, request)
+        path = request.path_info  # now, since the site may shift it
+        self._hide_preconditions(request)
         try:
             response: HttpResponseBase = self.get_response(request)
         finally:
-            _show(request)
-        injection = self._injection(seen, request, response)
-        if injection is None or not _needs_user(injection, response):
-            return _left(injection, response)
+            _show_preconditions(request)
+        if not self._may_be_page(response):
+            return response
+        injection = self._injection(path, request, response)
+        if not _needs_user(injection, response):
+            return _copy(response, injection.fields)
         return self._read_and_identify(injection, request, response)
 
     async def _answer_async(self, request: HttpRequest) -> Any:
         if not self._is_responsible(request):
             return await self.get_response(request)
-        seen = _request(request)
-        _hide(self._widget, seen, request)
+        path = request.path_info
+        self._hide_preconditions(request)
         try:
             response: HttpResponseBase = await self.get_response(request)
         finally:
-            _show(request)
-        injection = self._injection(seen, request, response)
-        if injection is None or not _needs_user(injection, response):
-            return _left(injection, response)
+            _show_preconditions(request)
+        if not self._may_be_page(response):
+            return response
+        injection = self._injection(path, request, response)
+        if not _needs_user(injection, response):
+            return _copy(response, injection.fields)
         if not is_async(self._get_email):
             # In a thread: it may query the database, and so may a callable that gives the secret.
             # Not `request.auser()`: impersonation replaces `request.user` only.
@@ -108,7 +111,7 @@ class EnsorasMiddleware:
 
     def _process_view(self, request: HttpRequest, view: Any, *arguments: Any) -> None:
         if _is_exempt(view):
-            _show(request)
+            _show_preconditions(request)
 
     async def _process_view_async(self, request: HttpRequest, view: Any, *arguments: Any) -> None:
         self._process_view(request, view)
@@ -117,15 +120,23 @@ class EnsorasMiddleware:
         marks = getattr(request, "scope", request.META)
         return marks.setdefault(RESPONSIBLE, self) is self
 
-    def _injection(
-        self, seen: Request, request: HttpRequest, response: HttpResponseBase
-    ) -> Injection | None:
-        if not (is_html(response.headers.get("Content-Type")) or self._widget.debug):
-            logger.debug("%s", Outcome.NOT_HTML.value)
-            return None
+    def _hide_preconditions(self, request: HttpRequest) -> None:
+        if has_preconditions(request.META) and hide_preconditions(
+            self._widget, _request(request.path_info, request), request.META
+        ):
+            _forget_headers(request)
+
+    def _may_be_page(self, response: HttpResponseBase) -> bool:
+        if is_html(response.headers.get("Content-Type")) or self._widget.debug:
+            return True
+        if is_debugging():
+            logger.debug("%s", Outcome.NOT_HTML)
+        return False
+
+    def _injection(self, path: str, request: HttpRequest, response: HttpResponseBase) -> Injection:
         return Injection(
             self._widget,
-            seen,
+            _request(path, request),
             response.status_code,
             list(response.headers.items()),
             exempt=_is_exempt(getattr(request.resolver_match, "func", None)),
@@ -140,10 +151,6 @@ def _needs_user(injection: Injection, response: Any) -> bool:
     if injection.outcome is not None:
         return False
     return bool(response.streaming) or injection.names_widget(response.content)
-
-
-def _left(injection: Injection | None, response: HttpResponseBase) -> Any:
-    return response if injection is None else _copy(response, injection.fields)
 
 
 def _identified(injection: Injection, response: Any, email: object) -> Any:
@@ -186,15 +193,14 @@ async def _stream_async(injection: Injection, chunks: Any) -> AsyncIterator[byte
         yield held
 
 
-def _request(request: HttpRequest) -> Request:
-    return Request(request.method or "GET", request.path_info, header_of(request.META))
+def _request(path: str, request: HttpRequest) -> Request:
+    return Request(request.method or "GET", path, header_of(request.META))
 
 
-def _hide(widget: Widget, seen: Request, request: HttpRequest) -> None:
-    if has_preconditions(request.META) and hide_preconditions(widget, seen, request.META):
-        request.__dict__.pop("headers", None)  # made of META when first asked for
-
-
-def _show(request: HttpRequest) -> None:
+def _show_preconditions(request: HttpRequest) -> None:
     if show_preconditions(request.META):
-        request.__dict__.pop("headers", None)
+        _forget_headers(request)
+
+
+def _forget_headers(request: HttpRequest) -> None:
+    request.__dict__.pop("headers", None)  # made of META when first asked for
