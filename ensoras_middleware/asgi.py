@@ -89,8 +89,8 @@ class _Response:
     """The `send` of one request: passes messages on, changed where a page is identified."""
 
     __slots__ = (
-        "_behind", "_headers", "_injection", "_method", "_path", "_root", "_scope", "_send",
-        "_start", "_widget", "hidden", "passing",
+        "_behind", "_fields", "_headers", "_injection", "_method", "_path", "_root", "_scope",
+        "_send", "_start", "_widget", "hidden", "passing",
     )  # fmt: skip
 
     def __init__(self, widget: Widget, scope: Scope, send: Send) -> None:
@@ -107,6 +107,7 @@ class _Response:
         self.passing = False  # the rest goes out as it comes
         self._start: Message | None = None  # held until the first of the body is there
         self._behind: list[Message] | None = None  # what came behind it, other than a body
+        self._fields: Fields = []  # of the start, as text
         self._injection: Injection | None = None
         for name, _ in self._headers:
             if name in _PRECONDITIONS:
@@ -146,7 +147,7 @@ class _Response:
         if self._injection is not None:
             await self.flush()  # a second start is the server's to refuse
         fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
-        self._start = message
+        self._start, self._fields = message, fields
         self._injection = Injection(self._widget, self._request(), message["status"], fields)
         if self._injection.outcome is not None:
             await self._pass_on()
@@ -190,7 +191,7 @@ class _Response:
     async def _send_start(self) -> None:
         message, self._start = self._start, None
         if message is not None and self._injection is not None:
-            await self._send(_with_fields(message, self._injection.fields))
+            await self._send(_with_fields(message, self._fields, self._injection.fields))
         behind, self._behind = self._behind, None
         for other in behind or ():
             await self._send(other)
@@ -229,12 +230,14 @@ class _Response:
         return Request(self._method, path, header)
 
     async def _email(self, injection: Injection) -> object:
-        with injection.reading_user():
+        try:
             if self._widget.get_email is None:
                 return _users_email(self._scope, self._widget)
             email = self._widget.get_email(HTTPConnection(self._scope))
             return await email if inspect.isawaitable(email) else email
-        return None
+        except Exception as error:
+            injection.user_failed(error)
+            return None
 
 
 def _users_email(scope: Scope, widget: Widget) -> object:
@@ -251,18 +254,16 @@ def _is_html(headers: _Headers) -> bool:
     return False
 
 
-def _with_fields(message: Message, fields: Fields) -> Message:
-    host_fields = {
-        (name.decode("latin-1"), value.decode("latin-1")): (name, value)
-        for name, value in message.get("headers", ())
-    }
+def _with_fields(message: Message, host_fields: Fields, fields: Fields) -> Message:
+    """Return the start with these fields; those of the host keep their bytes."""
+    if fields is host_fields:
+        return message
+    host_headers = dict(zip(host_fields, message.get("headers", ()), strict=True))
     headers = [
-        host_fields.get((name, value)) or (name.lower().encode("latin-1"), value.encode("latin-1"))
-        for name, value in fields
+        host_headers.get(field) or (field[0].lower().encode("latin-1"), field[1].encode("latin-1"))
+        for field in fields
     ]
-    return (
-        message if headers == list(message.get("headers", ())) else {**message, "headers": headers}
-    )
+    return {**message, "headers": headers}
 
 
 async def _fail(error: ConfigurationError, scope: Scope, receive: Receive, send: Send) -> None:

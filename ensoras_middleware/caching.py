@@ -25,22 +25,25 @@ _DROPPED = frozenset(
 
 def with_vary_cookie(fields: Fields) -> Fields:
     """Add `Cookie` to `Vary` (RFC 9110, section 12.5.5), which may say so or `*` already."""
-    varied = [token for value in _values(fields, "vary") for token in _tokens(value)]
+    values = [value for name, value in fields if name.lower() == "vary"]
+    if not values:
+        return [*fields, ("Vary", "Cookie")]
+    varied = [token for value in values for token in _tokens(value)]
     if "*" in varied or "cookie" in varied:
         return fields
-    return [
-        *((name, value) for name, value in fields if name.lower() != "vary"),
-        ("Vary", ", ".join([*filter(None, _values(fields, "vary")), "Cookie"])),
-    ]
+    kept = [(name, value) for name, value in fields if name.lower() != "vary"]
+    return [*kept, ("Vary", ", ".join([*filter(None, values), "Cookie"]))]
 
 
 def never_reused(fields: Fields) -> Fields:
     """Let no cache keep the response, and no validator bring an older one back."""
-    transform = any("no-transform" in _tokens(value) for value in _values(fields, "cache-control"))
+    transform = ""
     kept = []
     for name, value in fields:
         lower = name.lower()
         if lower in _DROPPED or lower.endswith("-cache-control"):
+            if lower == "cache-control" and "no-transform" in _tokens(value):
+                transform = ", no-transform"
             continue
         if lower == "surrogate-control":
             # Says which surrogate may process the page (ESI), beside how long it may keep it. Where
@@ -51,7 +54,7 @@ def never_reused(fields: Fields) -> Fields:
                 continue
             value = ", ".join(["no-store", *contents])
         kept.append((name, value))
-    kept.append(("Cache-Control", _NEVER_REUSED + (", no-transform" if transform else "")))
+    kept.append(("Cache-Control", _NEVER_REUSED + transform))
     return kept
 
 
@@ -87,10 +90,6 @@ def _type_of(path: str) -> str | None:
 
 
 _types: mimetypes.MimeTypes | None = None
-
-
-def _values(fields: Fields, name: str) -> list[str]:
-    return [value for field_name, value in fields if field_name.lower() == name]
 
 
 def _tokens(value: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ensoras_middleware.markup import attribute_list, by_name
 from ensoras_middleware.widget_tag import NONCE, TAG_LIMIT
@@ -16,8 +16,7 @@ _C0_CONTROL_OR_SPACE = "".join(map(chr, range(0x01, 0x21)))
 _TAB_OR_NEWLINE = str.maketrans("", "", "\t\n\r")
 
 
-@dataclass(frozen=True, slots=True)
-class WidgetTag:
+class WidgetTag(NamedTuple):
     """One widget tag of a page.
 
     `start` is the offset of its `<` in the page, in bytes; `slug` is the widget it loads; `nonce`

@@ -29,6 +29,11 @@ _NONE = re.compile(r"[\t\n\f\r ]+'none'", re.IGNORECASE)
 _WHITE_SPACE = re.compile(r"[\t\n\f\r ]+")
 
 
+def governs(fields: Fields) -> bool:
+    """Tell whether there is any policy, report-only too."""
+    return any([name.lower() in (_ENFORCED, _REPORT_ONLY) for name, _ in fields])  # noqa: C419
+
+
 def withholds_origin(fields: Fields) -> bool:
     """Tell whether a policy sandboxes the page into an origin of its own, as hosted uploads are."""
     return any(_sandboxes(policy, without="allow-same-origin") for policy in _policies(fields))

@@ -40,20 +40,28 @@ def is_html(content_type: str | None) -> bool:
 
 def refusal(request: Request, status: int, fields: Fields) -> Outcome | None:
     """Return why a response is not touched, or `None` where its body is to be looked at."""
-    types = [value for name, value in fields if name.lower() == "content-type"]
-    if not types or not all(map(is_html, types)):
+    content_type = reason = None
+    for name, value in fields:
+        name = name.lower()
+        if not name.startswith("content-"):
+            continue
+        if name == "content-type":
+            content_type = value
+            if not is_html(value):
+                return Outcome.NOT_HTML
+        elif name == "content-range":
+            reason = reason or Outcome.STATUS
+        elif name == "content-encoding" and value.strip().lower() not in ("", "identity"):
+            reason = reason or Outcome.ENCODED
+        elif name == "content-disposition" and _disposition(value) not in ("", "inline"):
+            reason = reason or Outcome.ATTACHMENT
+    if content_type is None:
         return Outcome.NOT_HTML
     if status < 200 or status in _NO_WHOLE_BODY:
         return Outcome.STATUS
-    for name, value in fields:
-        name = name.lower()
-        if name == "content-range":
-            return Outcome.STATUS
-        if name == "content-encoding" and value.strip().lower() not in ("", "identity"):
-            return Outcome.ENCODED
-        if name == "content-disposition" and _disposition(value) not in ("", "inline"):
-            return Outcome.ATTACHMENT
-    charset = _CHARSET.search(types[-1])
+    if reason is not None:
+        return reason
+    charset = _CHARSET.search(content_type)
     if charset is not None and _NOT_ASCII.match(charset[1].lower()):
         return Outcome.CHARSET
     return Outcome.HEAD if request.method == "HEAD" else None
@@ -71,9 +79,10 @@ def withholds_identity(request: Request) -> bool:
     where they did not ask for HTML (Fetch Metadata Request Headers, sections 2.1 to 2.3).
     """
     site = (request.header("sec-fetch-site") or "").strip().lower()
-    mode = (request.header("sec-fetch-mode") or "").strip().lower()
-    if site in ("cross-site", "same-site") and mode != "navigate":
-        return True
+    if site in ("cross-site", "same-site"):
+        mode = (request.header("sec-fetch-mode") or "").strip().lower()
+        if mode != "navigate":
+            return True
     destination = (request.header("sec-fetch-dest") or "").strip().lower()
     return destination == "empty" and "text/html" not in (request.header("accept") or "").lower()
 

@@ -41,7 +41,7 @@ def identity_hash(email: str, secret: str | bytes) -> str:
     """
     if not isinstance(email, str):
         raise TypeError(f"email must be a str, not {type(email).__name__}")
-    if not isinstance(secret, str | bytes):
+    if not isinstance(secret, (str, bytes)):
         raise TypeError(f"secret must be a str or bytes, not {type(secret).__name__}")
     # As Python decodes bytes of the environment that are no UTF-8 (PEP 383).
     key = secret.encode("utf-8", "surrogateescape") if isinstance(secret, str) else secret

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 from ensoras_middleware import caching, csp, snippet
@@ -30,11 +30,19 @@ if TYPE_CHECKING:
 OUTCOME_FIELD = "X-Ensoras-Outcome"
 
 
+@cache
+def _scanner_class() -> type[Scanner]:
+    # When the first page is identified: it compiles expressions for some hundredths of a second.
+    from ensoras_middleware.scanner import Scanner
+
+    return Scanner
+
+
 class Injection:
     """What becomes of one response.
 
     Where `outcome` is set by construction, `fields` and the host's own body go out. Elsewhere
-    the adapter goes one of two ways, and reads the user inside `with injection.reading_user():`
+    the adapter goes one of two ways, and tells `user_failed` where reading the user raises
 
     * a whole body: `names_widget`, and if it does, the user and `whole`;
     * a stream: the user, `start_stream`, then `feed` for each chunk, and `finish`.
@@ -43,8 +51,8 @@ class Injection:
     """
 
     __slots__ = (
-        "_blanker", "_email", "_held", "_host_fields", "_mention", "_refused", "_request",
-        "_scanner", "_script", "_sent", "_widget", "fields", "outcome",
+        "_blanker", "_email", "_governed", "_held", "_host_fields", "_mention", "_refused",
+        "_request", "_scanner", "_script", "_sent", "_widget", "fields", "outcome",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +70,7 @@ class Injection:
         self.outcome: Outcome | None = None
         self._mention = -1  # where a whole body first names the widget
         self._email: str | None = None  # of the logged-in user, canonical
+        self._governed = False  # by a Content-Security-Policy
         self._scanner: Scanner | None = None  # while a widget tag is looked for
         self._refused: set[str] = set()  # the slugs of widget tags that get no script
         self._script: bytes | None = None  # of a stream, where its text is known beforehand
@@ -89,14 +98,11 @@ class Injection:
         lengths = [value for name, value in self._host_fields if name.lower() == "content-length"]
         return lengths == [str(received)]
 
-    @contextmanager
-    def reading_user(self) -> Iterator[None]:
-        """Read the user in this context: where that raises an `Exception`, there is nobody."""
-        try:
-            yield
-        except NotSigned as reason:
-            self._because(reason.outcome)
-        except Exception as error:
+    def user_failed(self, error: Exception) -> None:
+        """There is nobody, for reading the user has raised this."""
+        if isinstance(error, NotSigned):
+            self._because(error.outcome)
+        else:
             self._because(Outcome.USER_ERROR, kind_and_place(error))
 
     # A whole body ---------------------------------------------------------------------------
@@ -139,8 +145,7 @@ class Injection:
             self._decide(self.outcome or Outcome.NO_TAG, fields)
             return body
         tag, script = place
-        source = snippet.hash_source(script)
-        fields = csp.admitting(fields, nonce=tag.nonce, hash_source=source)
+        fields = self._admitting(fields, script, tag.nonce)
         body = snippet.inserted(body, tag.start, snippet.script_element(script, tag.nonce))
         fields = caching.with_content_length(caching.never_reused(fields), len(body))
         self._decide(Outcome.IDENTIFIED, fields)
@@ -164,8 +169,7 @@ class Injection:
             if self._script is None:
                 self._scanner = None
             else:
-                source = snippet.hash_source(self._script)
-                fields = csp.admitting(fields, nonce=None, hash_source=source)
+                fields = self._admitting(fields, self._script, None)
         if self._scanner is not None:
             fields = caching.with_content_length(caching.never_reused(fields), None)
         elif self.outcome is Outcome.WITHHELD:
@@ -234,15 +238,16 @@ class Injection:
         self._email = canonical_email(email)
         if self._email is None:
             self._because(Outcome.EMAIL_REFUSED)
-        elif withholds_identity(self._request) or csp.withholds_origin(self._host_fields):
+            return
+        self._governed = csp.governs(self._host_fields)
+        if withholds_identity(self._request) or (
+            self._governed and csp.withholds_origin(self._host_fields)
+        ):
             self._because(Outcome.WITHHELD)
-        elif csp.lets_no_script_run(self._host_fields):
+        elif self._governed and csp.lets_no_script_run(self._host_fields):
             self._because(Outcome.CSP_BLOCKED)
         else:
-            # Only now, for it compiles expressions for some hundredths of a second.
-            from ensoras_middleware.scanner import Scanner
-
-            self._scanner = Scanner(self._widget.address)
+            self._scanner = _scanner_class()(self._widget.address)
 
     def _next_place(self, scanner: Scanner, chunk: bytes) -> tuple[WidgetTag, bytes] | None:
         """Return the next widget tag that can be identified, and the script for it."""
@@ -267,8 +272,12 @@ class Injection:
         """Tell whether the policy admits the script, where its header field has left already."""
         if self.outcome is not Outcome.STREAMING:
             return True
-        source = snippet.hash_source(script)
-        return csp.admitting(self.fields, nonce=tag.nonce, hash_source=source) == self.fields
+        return self._admitting(self.fields, script, tag.nonce) == self.fields
+
+    def _admitting(self, fields: Fields, script: bytes, nonce: str | None) -> Fields:
+        if not self._governed:
+            return fields
+        return csp.admitting(fields, nonce=nonce, hash_source=snippet.hash_source(script))
 
     def _script_for(self, slug: str) -> bytes | None:
         assert self._email is not None

@@ -239,9 +239,11 @@ class _Response:
 
     def _email(self, injection: Injection) -> object:
         assert self._widget.get_email is not None
-        with injection.reading_user():
+        try:
             return self._widget.get_email(WerkzeugRequest(self._environ, populate_request=False))
-        return None
+        except Exception as error:
+            injection.user_failed(error)
+            return None
 
 
 def request_of(environ: WSGIEnvironment) -> Request:

@@ -95,18 +95,24 @@ class EnsorasMiddleware:
             # Not `request.auser()`: impersonation replaces `request.user` only.
             return await sync_to_async(self._read_and_identify)(injection, request, response)
         email = None
-        with injection.reading_user():
+        try:
             email = await self._get_email(request)
+        except Exception as error:
+            injection.user_failed(error)
         return await sync_to_async(_identified)(injection, response, email)
 
     def _read_and_identify(self, injection: Injection, request: HttpRequest, response: Any) -> Any:
         email, session = None, session_key(request)
-        with injection.reading_user():
+        try:
             email = self._get_email(request)
+        except Exception as error:
+            injection.user_failed(error)
         answer = _identified(injection, response, email)
-        with injection.reading_user():
+        try:
             if session_key(request) != session:
                 answer = with_session(request, answer)
+        except Exception as error:
+            injection.user_failed(error)
         return answer
 
     def _process_view(self, request: HttpRequest, view: Any, *arguments: Any) -> None:

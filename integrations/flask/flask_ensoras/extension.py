@@ -144,10 +144,12 @@ class Ensoras:
         if _compress_keeps_pages():
             widget.warn_once("compress-cache", _COMPRESS_CACHE)
             return None
-        with injection.reading_user():
+        try:
             getter = self._email_getter or widget.get_email
             return getter() if getter is not None else current_users_email(widget)
-        return None
+        except Exception as error:
+            injection.user_failed(error)
+            return None
 
 
 def _is_exempt() -> bool:
