@@ -25,23 +25,35 @@ from benchmarks.subject import EMAIL, SCRIPT, SECRET, SLUG
 # Flask ----------------------------------------------------------------------------------------
 
 
-def flask_site(body: bytes, content_type: str, *, ours: bool) -> flask.Flask:
-    """Return a site of one view, bare or with this project's extension."""
+def flask_do_nothing(app: flask.Flask) -> None:
+    """Set the two hooks that this project's extension has, and do nothing in them."""
+    app.before_request(lambda: None)
+    app.after_request(lambda response: response)
+
+
+def flask_ensoras(app: flask.Flask) -> None:
+    """Set up this project's extension."""
+    app.config.update(ENSORAS_WIDGET_SLUG=SLUG, ENSORAS_WIDGET_SECRET=SECRET)
+    Ensoras(app).email_getter(lambda: EMAIL)
+
+
+def flask_site(
+    body: bytes, content_type: str, extend: Callable[[flask.Flask], None] = lambda app: None
+) -> flask.Flask:
+    """Return a site of one view, extended by what the function sets up."""
     app = flask.Flask("benchmarks")
 
     @app.get("/")
     def view() -> flask.Response:
         return flask.Response(body, content_type=content_type)
 
-    if ours:
-        app.config.update(ENSORAS_WIDGET_SLUG=SLUG, ENSORAS_WIDGET_SECRET=SECRET)
-        Ensoras(app).email_getter(lambda: EMAIL)
+    extend(app)
     return app
 
 
 def flask_ours() -> Insert:
     """Return what the extension makes of a page, without the request around it."""
-    return _flask_insert(flask_site(b"", HTML, ours=True))
+    return _flask_insert(flask_site(b"", HTML, flask_ensoras))
 
 
 def flask_debugtoolbar() -> Insert:
@@ -98,18 +110,33 @@ if not settings.configured:
     )
 
 
-def django_handler(body: bytes, content_type: str, *, ours: bool) -> Any:
-    """Return Django's own WSGI application for a site of one view, bare or with this project's."""
+DJANGO_ENSORAS = "django_ensoras.middleware.EnsorasMiddleware"
+DJANGO_DO_NOTHING = "benchmarks.frameworks.DoNothing"
+
+
+class DoNothing:
+    """A Django middleware with the hook that this project's has, which does nothing."""
+
+    def __init__(self, get_response: Any) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> Any:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, view: Any, *arguments: Any) -> None:
+        """Do nothing."""
+
+
+def django_handler(body: bytes, content_type: str, *middleware: str) -> Any:
+    """Return Django's own WSGI application for a site of one view, with this middleware."""
     _set_up_django()
 
     def view(request: HttpRequest) -> HttpResponse:
         return HttpResponse(body, content_type=content_type)
 
-    name = "html" if content_type == HTML else "other"
-    urlpatterns.append(path(f"{name}-{ours}-{len(urlpatterns)}", view))
+    urlpatterns.append(path(f"view-{len(urlpatterns)}", view))
     place = f"/{urlpatterns[-1].pattern}"
-    middleware = ["django_ensoras.middleware.EnsorasMiddleware"] if ours else []
-    with override_settings(MIDDLEWARE=middleware):
+    with override_settings(MIDDLEWARE=list(middleware)):
         handler = WSGIHandler()
     return lambda environ, start: handler(environ | {"PATH_INFO": place}, start)
 

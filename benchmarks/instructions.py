@@ -95,14 +95,16 @@ def _wsgi(ours: bool) -> Callable[[], object]:
 def _flask(ours: bool) -> Callable[[], object]:
     from benchmarks import frameworks, sites
 
-    loop = sites.wsgi_loop(frameworks.flask_site(b"{}", sites.JSON, ours=ours))
+    extensions = [frameworks.flask_ensoras] if ours else []
+    loop = sites.wsgi_loop(frameworks.flask_site(b"{}", sites.JSON, *extensions))
     return lambda: loop(20)
 
 
 def _django(ours: bool) -> Callable[[], object]:
     from benchmarks import frameworks, sites
 
-    loop = sites.wsgi_loop(frameworks.django_handler(b"{}", sites.JSON, ours=ours))
+    middleware = [frameworks.DJANGO_ENSORAS] if ours else []
+    loop = sites.wsgi_loop(frameworks.django_handler(b"{}", sites.JSON, *middleware))
     return lambda: loop(20)
 
 

@@ -176,6 +176,21 @@ def wsgi_ours(app: Any) -> Any:
     return WsgiMiddleware(app, slug=SLUG, secret=SECRET, get_email=lambda request: EMAIL)
 
 
+def wsgi_do_nothing(app: Any) -> Any:
+    """Return the application with the cheapest wrapper of `start_response`."""
+
+    class Start:
+        __slots__ = ("_start",)
+
+        def __init__(self, start: Any) -> None:
+            self._start = start
+
+        def start_response(self, status: str, headers: Any, exc_info: Any = None) -> Any:
+            return self._start(status, headers)
+
+    return lambda environ, start: app(environ, Start(start).start_response)
+
+
 def wsgi_loop(app: Any) -> Loop:
     """Return the loop that calls an application as a server does."""
     environ = {
