@@ -5,7 +5,7 @@ VENV ?= .venv
 CORPUS ?= ../shared/corpus
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint bench bench-growth bench-check clean
+.PHONY: demo test lint bench bench-growth bench-profile bench-check clean
 
 demo: $(VENV)/ready
 	@$(BIN)/python -m examples.demo
@@ -23,6 +23,9 @@ bench: $(VENV)/bench-ready
 
 bench-growth: $(VENV)/bench-ready
 	@$(BIN)/python -m benchmarks growth --corpus $(CORPUS) $(ARGS)
+
+bench-profile: $(VENV)/bench-ready
+	@$(BIN)/python -m benchmarks.profile --corpus $(CORPUS)
 
 bench-check: $(VENV)/ready
 	@$(BIN)/python -m benchmarks.instructions $(ARGS)

@@ -150,7 +150,8 @@ class _Response:
         self._start, self._fields = message, fields
         self._injection = Injection(self._widget, self._request(), message["status"], fields)
         if self._injection.outcome is not None:
-            await self._pass_on()
+            self.passing = True
+            await self._send_start()
 
     async def _take_body(self, injection: Injection, message: Message) -> None:
         body, more = bytes(message.get("body", b"")), message.get("more_body", False)
@@ -160,7 +161,8 @@ class _Response:
             if injection.names_widget(body):
                 body = injection.whole(body, await self._email(injection))
                 message = {**message, "body": body}
-            await self._pass_on()
+            self.passing = True
+            await self._send_start()
             await self._send(message)
         elif body:
             injection.start_stream(await self._email(injection))
@@ -183,10 +185,6 @@ class _Response:
         body = injection.feed(body) + (b"" if more else injection.finish())
         if body or not more:
             await self._send({**message, "body": body})
-
-    async def _pass_on(self) -> None:
-        self.passing = True
-        await self._send_start()
 
     async def _send_start(self) -> None:
         message, self._start = self._start, None

@@ -12,7 +12,7 @@ import sys
 import oracles
 import pytest
 
-from benchmarks import correctness, hostile, instructions, pages, peers, report, subject
+from benchmarks import correctness, hostile, instructions, pages, peers, profile, report, subject
 from benchmarks.pages import ABSENT, BODY, HEAD
 from benchmarks.timing import Figure, Measured, each, figure, side_by_side
 from ensoras_middleware.scanner import Scanner
@@ -256,3 +256,12 @@ def test_the_budget_names_every_step() -> None:
     assert set(budget["instructions"]) == names
     assert len(names) <= 10
     assert {"python", "starlette", "flask", "django", "werkzeug"} <= set(budget)
+
+
+def test_a_profile_tells_what_takes_how_much() -> None:
+    body = pages.Page("", pages.made_page(50_000)).with_tag(BODY)
+    shares = profile.shares_of(lambda: [subject.ours(body) for _ in range(20)])
+    assert sum(shares.values()) == pytest.approx(1)
+    # The expressions run inside of one builtin, and are called by the hops.
+    assert shares["method 'search' of 're.Pattern' objects"] > shares["ensoras_middleware/hops.py"]
+    assert shares["ensoras_middleware/hops.py"] > 0
