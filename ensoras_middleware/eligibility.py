@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ensoras_middleware.caching import Fields, asks_for_page
 from ensoras_middleware.outcome import Outcome
@@ -31,6 +32,7 @@ class Request:
     header: Callable[[str], str | None]
 
 
+@lru_cache(maxsize=64)  # a site has a few media types
 def is_html(content_type: str | None) -> bool:
     """Tell whether a media type is `text/html`, in any case and with any parameters."""
     return (
@@ -61,10 +63,15 @@ def refusal(request: Request, status: int, fields: Fields) -> Outcome | None:
         return Outcome.STATUS
     if reason is not None:
         return reason
-    charset = _CHARSET.search(content_type)
-    if charset is not None and _NOT_ASCII.match(charset[1].lower()):
+    if not _is_ascii_compatible(content_type):
         return Outcome.CHARSET
     return Outcome.HEAD if request.method == "HEAD" else None
+
+
+@lru_cache(maxsize=64)
+def _is_ascii_compatible(content_type: str) -> bool:
+    charset = _CHARSET.search(content_type)
+    return charset is None or _NOT_ASCII.match(charset[1].lower()) is None
 
 
 def _disposition(value: str) -> str:
