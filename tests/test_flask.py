@@ -463,6 +463,19 @@ def test_error_pages_are_identified() -> None:
     assert app.test_client().get("/nowhere").data == PAGE
 
 
+def test_flasks_own_error_pages_read_no_user() -> None:
+    """They have no widget, though Flask makes streams of them: no query, no header field."""
+    app = Flask("shop")
+    app.config |= CONFIG
+    asked: list[bool] = []
+    Ensoras(app).email_getter(lambda: asked.append(True))
+    answer = app.test_client().get("/nowhere")
+    assert answer.status_code == 404
+    assert "Vary" not in answer.headers
+    assert answer.headers["Content-Length"] == str(len(answer.data))
+    assert asked == []
+
+
 def test_exceptions_and_teardown_pass_as_without_us() -> None:
     """The exception reaches the server; teardown functions see it, and the whole request."""
     seen: list[object] = []

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from flask import Flask, Response, current_app, got_request_exception, request
 from markupsafe import Markup
 from werkzeug.datastructures import Headers
+from werkzeug.wsgi import ClosingIterator
 
 from ensoras_middleware.caching import Fields
 from ensoras_middleware.eligibility import is_html
@@ -33,6 +34,7 @@ from ensoras_middleware.options import (
 from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.widget import Widget
 from ensoras_middleware.wsgi import request_of
+from flask_ensoras.order import watch_order
 from flask_ensoras.users import current_users_email
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ _COMPRESS_CACHE = (
     "The cache of Flask-Compress keeps pages for all visitors, whatever their Cache-Control says, "
     "and would hand one visitor's identity to another: remove it."
 )
+
+_TWICE = "Ensoras is set up twice on this app: keep one Ensoras(app), or one init_app(app)."
 
 
 class Ensoras:
@@ -67,11 +71,18 @@ class Ensoras:
 
         Raises `ConfigurationError` where a setting is missing or cannot work.
         """
+        if "ensoras" in app.extensions:
+            raise ConfigurationError(_TWICE)
         options = options_from_settings(app.config)
         app.jinja_env.globals["ensoras_widget"] = lambda nonce=None: Markup(
             widget_tag_from(options, nonce=nonce)
         )
-        widget = widget_from(options)
+        try:
+            widget = widget_from(options)
+        except ConfigurationError as error:
+            if options:
+                raise
+            raise ConfigurationError(f"{error} Fill app.config before Ensoras(app).") from None
         if widget is None:
             return
         require_sync(widget.get_email)
@@ -87,6 +98,7 @@ class Ensoras:
 
         # First of all: a `before_request` that answers by itself must not see them either.
         app.before_request_funcs.setdefault(None, []).insert(0, hide)
+        watch_order(app, widget, lambda: self._email_getter or widget.get_email)
         app.after_request(identify)
         # An exception that nobody handles goes past `after_request`.
         got_request_exception.connect(_show_preconditions, app)
@@ -125,6 +137,9 @@ class Ensoras:
         )
         if injection.outcome is not None:
             return _answer(response, injection.fields)
+        if _is_error_page(response):
+            body = b"".join(response.iter_encoded())
+            response = _answer(response, list(response.headers), [body])
         if response.is_sequence:
             return self._whole(widget, injection, response)
         injection.start_stream(self._email(injection, widget))
@@ -150,6 +165,15 @@ class Ensoras:
         except Exception as error:
             injection.user_failed(error)
             return None
+
+
+def _is_error_page(response: Response) -> bool:
+    """Tell whether this is Flask's own page for an `HTTPException`, which arrives as a stream."""
+    return (
+        type(response.response) is ClosingIterator
+        and response.status_code >= 400
+        and response.content_length is not None
+    )
 
 
 def _is_exempt() -> bool:

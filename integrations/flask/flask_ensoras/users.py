@@ -18,18 +18,22 @@ def current_users_email(widget: Widget) -> Any:
     trusts its addresses.
     """
     if not hasattr(current_app, "login_manager"):
-        widget.warn_once(
-            "no-login-manager",
-            "Nothing tells Ensoras who is logged in: set up Flask-Login's LoginManager, or "
-            "decorate a function that returns the e-mail with @ensoras.email_getter.",
-        )
         return None
     from flask_login import current_user
 
-    if not current_user or not current_user.is_authenticated or not current_user.is_active:
+    if (
+        not current_user
+        or not _holds(current_user.is_authenticated)
+        or not _holds(current_user.is_active)
+    ):
         return None
     security = current_app.extensions.get("security")
     confirmable = getattr(security, "confirmable", False) and not widget.trust_emails
     if confirmable and current_user.confirmed_at is None:
         raise NotSigned(Outcome.UNVERIFIED)
     return email_of(current_user, trusted=widget.trust_emails)
+
+
+def _holds(flag: Any) -> bool:
+    # Methods up to Flask-Login 0.2, which user classes still copy: each of them is true.
+    return bool(flag() if callable(flag) else flag)
