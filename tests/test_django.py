@@ -9,10 +9,7 @@ import asyncio
 import gzip
 import io
 import logging
-import sys
-import types
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -22,26 +19,20 @@ import jinja2
 import pytest
 from adapters import ALICE, BOB, PAGE, SECRET, SLUG, TAG, identify_script, run_asgi, run_wsgi
 from asgiref.sync import async_to_sync
-from django.apps import apps
-from django.contrib.auth import get_user_model, login, logout
-from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth import login, logout
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
 from django.contrib.auth.views import LoginView, LogoutView
 from django.contrib.sessions.backends.db import SessionStore as DatabaseSessionStore
 from django.core.cache import cache
-from django.core.checks import run_checks
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
-from django.core.management import call_command
-from django.core.management.base import SystemCheckError
 from django.core.signals import request_finished
-from django.db import DatabaseError, connection, models
+from django.db import DatabaseError, connection
 from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.template import engines
 from django.template.response import TemplateResponse
 from django.test import AsyncClient, Client, override_settings
-from django.test.utils import setup_databases, teardown_databases
 from django.urls import path
 from django.utils.decorators import method_decorator
 from django.utils.functional import SimpleLazyObject
@@ -50,6 +41,24 @@ from django.views.decorators.cache import cache_page
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import etag
 from django_ensoras.decorators import ensoras_exempt
+from django_sites import (
+    CONDITIONAL_GET,
+    ENSORAS,
+    GZIP,
+    HOMES,
+    USERS,
+    AsgiClient,
+    Browser,
+    async_home,
+    customer,
+    dotted,
+    empty_tables,
+    home,
+    identified,
+    sites,
+    tables,
+    warnings_of,
+)
 
 from ensoras_middleware import ConfigurationError
 from ensoras_middleware.asgi import EnsorasMiddleware as AsgiMiddleware
@@ -58,108 +67,25 @@ from ensoras_middleware.wsgi import EnsorasMiddleware as WsgiMiddleware
 NEVER_REUSED = "private, no-store, max-age=0"
 PAGE_VIEW = {"Sec-Fetch-Dest": "document"}
 
-ENSORAS = "django_ensoras.middleware.EnsorasMiddleware"
-GZIP = "django.middleware.gzip.GZipMiddleware"
-CONDITIONAL_GET = "django.middleware.http.ConditionalGetMiddleware"
 LOCALE = "django.middleware.locale.LocaleMiddleware"
-ALLAUTH = "allauth.account.middleware.AccountMiddleware"
-USERS = (
-    "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-)
-APPS = [
-    "django.contrib.auth",
-    "django.contrib.contenttypes",
-    "django.contrib.sessions",
-    "django_ensoras",
-]
-
-
-class Shopper(AbstractBaseUser):
-    """A user model with an e-mail field of another name."""
-
-    name = models.CharField(max_length=100, unique=True)
-    contact = models.CharField(max_length=100, unique=True)
-    email = "not-this-one@example.com"
-    objects = BaseUserManager()
-    USERNAME_FIELD = "name"
-    EMAIL_FIELD = "contact"
-
-    class Meta:
-        app_label = "auth"
-
-
-class Member(AbstractBaseUser):
-    """A user model without any e-mail."""
-
-    name = models.CharField(max_length=100, unique=True)
-    objects = BaseUserManager()
-    USERNAME_FIELD = "name"
-
-    class Meta:
-        app_label = "auth"
 
 
 @pytest.fixture(scope="module", autouse=True)
 def database() -> Iterator[None]:
-    with override_settings(INSTALLED_APPS=APPS):
-        databases = setup_databases(verbosity=0, interactive=False, serialized_aliases=[])
-        with connection.schema_editor() as editor:
-            editor.create_model(Shopper)
-            editor.create_model(Member)
+    with tables():
         yield
-        teardown_databases(databases, verbosity=0)
 
 
 @pytest.fixture(autouse=True)
 def _clean() -> Iterator[None]:
     yield
-    for model in (apps.get_model("sessions", "Session"), User, Shopper, Member):
-        model._default_manager.all().delete()
-    cache.clear()
+    empty_tables()
 
 
 @pytest.fixture
 def site() -> Iterator[Callable[..., None]]:
-    """Build the site of a test: its URLs, and the middleware above and below ours."""
-    with ExitStack() as stack:
-
-        def build(*urls: Any, above: Any = (), below: Any = (), **changes: Any) -> None:
-            names = {name: changes.pop(name) for name in {"handler404", "handler500"} & {*changes}}
-            layers = [*above, ENSORAS, *USERS, *below]
-            changes.setdefault("MIDDLEWARE", [_dotted(one) for one in layers])
-            changes.setdefault(
-                "PASSWORD_HASHERS", ["django.contrib.auth.hashers.MD5PasswordHasher"]
-            )
-            changes["ROOT_URLCONF"] = type("Urls", (), {"urlpatterns": urls, **names})
-            stack.enter_context(override_settings(**changes))
-
+    with sites() as build:
         yield build
-
-
-def _dotted(thing: Any) -> str:
-    """Return a dotted path of what stands in a test's body, for a setting."""
-    if isinstance(thing, str):
-        return thing
-    module = sys.modules.setdefault("site_of_a_test", types.ModuleType("site_of_a_test"))
-    setattr(module, thing.__name__, thing)
-    return f"{module.__name__}.{thing.__name__}"
-
-
-class AsgiClient(AsyncClient):
-    """A client of an ASGI site, for tests that are not asynchronous themselves."""
-
-    def get(self, *arguments: Any, **options: Any) -> Any:
-        return async_to_sync(super().get)(*arguments, **options)
-
-    def head(self, *arguments: Any, **options: Any) -> Any:
-        return async_to_sync(super().head)(*arguments, **options)
-
-    def post(self, *arguments: Any, **options: Any) -> Any:
-        return async_to_sync(super().post)(*arguments, **options)
-
-
-Browser = Callable[..., Any]
 
 
 @pytest.fixture(params=[Client, AsgiClient], ids=["wsgi", "asgi"])
@@ -176,33 +102,9 @@ def visit(request: pytest.FixtureRequest) -> Callable[..., Any]:
     return lambda method="GET", url="/", **headers: run(handler(), method, url, headers)
 
 
-def customer(name: str, email: str, **fields: Any) -> Any:
-    return get_user_model().objects.create_user(name, email, "secret", **fields)
-
-
-def home(request: Any) -> HttpResponse:
-    return HttpResponse(PAGE)
-
-
-async def async_home(request: Any) -> HttpResponse:
-    return HttpResponse(PAGE)
-
-
-HOMES = pytest.mark.parametrize("home", [home, async_home])
-
-
-def identified(body: bytes = PAGE, email: str = ALICE, nonce: str = "", tag: bytes = TAG) -> bytes:
-    assert body.count(tag) == 1
-    return body.replace(tag, identify_script(email, nonce=nonce) + tag)
-
-
 def email_in_query(request: Any) -> str | None:
     email: str | None = request.GET.get("as")
     return email
-
-
-def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [one.getMessage() for one in caplog.records if one.name == "ensoras_middleware"]
 
 
 # Who is logged in -----------------------------------------------------------------------------
@@ -262,94 +164,6 @@ def test_an_inactive_user_is_anonymous(site: Any, browser: Browser) -> None:
     assert visitor.get("/").content == PAGE
 
 
-def test_a_user_without_an_address_is_anonymous(site: Any, browser: Browser) -> None:
-    """A user name that looks like an address is none."""
-    site(path("", home))
-    visitor = browser()
-    visitor.force_login(customer("carol@example.com", ""))
-    assert visitor.get("/").content == PAGE
-
-
-def test_a_user_models_own_email_field_is_read(site: Any, browser: Browser) -> None:
-    """`EMAIL_FIELD` says where the address is, and not a name."""
-    site(path("", home), AUTH_USER_MODEL="auth.Shopper")
-    visitor = browser()
-    visitor.force_login(Shopper.objects.create(name="alice", contact=ALICE))
-    assert visitor.get("/").content == identified()
-
-
-def test_a_user_model_without_an_email_is_anonymous(site: Any, browser: Browser) -> None:
-    """Its user name is not taken instead."""
-    site(path("", home), AUTH_USER_MODEL="auth.Member")
-    visitor = browser()
-    visitor.force_login(Member.objects.create(name=ALICE))
-    assert visitor.get("/").content == PAGE
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("hijack_history", ["1"]),
-        ("_impersonate", 7),
-        ("loginas_from_user", "1:signature"),
-        ("exit_users_pk", [1]),
-    ],
-    ids=["django-hijack", "django-impersonate", "django-loginas", "django-su"],
-)
-def test_staff_acting_as_a_customer_are_not_that_customer(
-    site: Any, browser: Browser, key: str, value: object
-) -> None:
-    """Until they are themselves again."""
-
-    def act(request: Any) -> HttpResponse:
-        request.session[key] = value
-        return HttpResponse(PAGE)
-
-    def end(request: Any) -> HttpResponse:
-        del request.session[key]
-        return HttpResponse(PAGE)
-
-    site(path("", home), path("act", act), path("end", end))
-    visitor = browser()
-    visitor.force_login(customer("alice", ALICE))
-    assert visitor.get("/").content == identified()
-    assert visitor.get("/act").content == PAGE
-    assert visitor.get("/").content == PAGE
-    assert visitor.get("/end").content == identified()
-
-
-@pytest.fixture
-def email_address() -> Iterator[Any]:
-    pytest.importorskip("allauth")
-    with (
-        override_settings(MIDDLEWARE=[ALLAUTH]),  # without it, allauth refuses to start
-        override_settings(INSTALLED_APPS=[*APPS, "allauth", "allauth.account"]),
-    ):
-        call_command("migrate", verbosity=0)
-        model = apps.get_model("account", "EmailAddress")
-        yield model
-        model.objects.all().delete()
-
-
-def test_allauth_knows_which_addresses_are_verified(
-    email_address: Any, site: Any, browser: Browser
-) -> None:
-    """Signed is an address only of this user, and only once it was verified."""
-    site(path("", home), below=[ALLAUTH])
-    alice, bob = customer("alice", "Alice@example.com"), customer("bob", BOB)
-    visitor = browser()
-    visitor.force_login(alice)
-    assert visitor.get("/").content == PAGE
-    email_address.objects.create(user=bob, email=ALICE, verified=True)
-    email_address.objects.create(user=alice, email="alice@other.example", verified=True)
-    own = email_address.objects.create(user=alice, email=ALICE, verified=False)
-    assert visitor.get("/").content == PAGE
-    own.verified = True
-    email_address.objects.filter(user=bob).delete()
-    own.save()
-    assert visitor.get("/").content == identified()
-
-
 def test_a_new_secret_key_logs_nobody_out(site: Any, browser: Browser) -> None:
     """Django renews a session that was signed with an old key when the user is first read.
 
@@ -378,7 +192,7 @@ def test_a_renewed_session_that_cannot_be_saved_breaks_no_page(site: Any, browse
     site(path("", home), SECRET_KEY="old")
     visitor = browser()
     visitor.force_login(customer("alice", ALICE))
-    engine = _dotted(SessionStore).rpartition(".")[0]
+    engine = dotted(SessionStore).rpartition(".")[0]
     with override_settings(SECRET_KEY="new", SECRET_KEY_FALLBACKS=["old"], SESSION_ENGINE=engine):
         answer = visitor.get("/")
     assert (answer.status_code, answer.content) == (200, identified())
@@ -1157,78 +971,13 @@ def test_two_layers_write_one_script(
 
 
 def test_switched_off_the_middleware_is_not_there(site: Any, browser: Browser) -> None:
-    """`MiddlewareNotUsed`; no secret is needed, and no check complains."""
+    """`MiddlewareNotUsed`; no secret is needed."""
     site(path("", home), ENSORAS_ENABLED=False, ENSORAS_WIDGET_SECRET="", ENSORAS_WIDGET_SLUG="")
     visitor = browser()
     visitor.force_login(customer("alice", ALICE))
     answer = visitor.get("/")
     assert answer.content == PAGE
     assert "Vary" not in answer.headers
-    assert "ensoras.E001" not in checks()
-
-
-def checks() -> list[str | None]:
-    return [one.id for one in run_checks() if str(one.id).startswith("ensoras.")]
-
-
-WRONG = [
-    ({"ENSORAS_WIDGET_SECRET": "short"}, "ENSORAS_WIDGET_SECRET"),
-    ({"ENSORAS_WIDGET_SLUG": "a b"}, "ENSORAS_WIDGET_SLUG"),
-    ({"ENSORAS_WIDGET_SLUGG": "acme"}, "ENSORAS_WIDGET_SLUGG"),
-    ({"ENSORAS_GET_EMAIL": "nowhere.email"}, "ENSORAS_GET_EMAIL"),
-]
-
-
-@pytest.mark.parametrize(("change", "message"), WRONG)
-def test_a_wrong_setting_stops_the_start_and_fails_the_check(
-    site: Any, change: dict[str, Any], message: str
-) -> None:
-    """With an error that names the setting; `manage.py check` has the id E001."""
-    site(path("", home), **change)
-    for handler in (WSGIHandler, ASGIHandler):
-        with pytest.raises(ConfigurationError, match=message):
-            handler()
-    assert "ensoras.E001" in checks()
-    with pytest.raises(SystemCheckError, match=message):
-        call_command("check")
-
-
-def test_a_forgotten_middleware_is_a_warning(site: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """W001: the app alone identifies nobody."""
-    site(path("", home))
-    assert "ensoras.W001" not in checks()
-    site(path("", home), MIDDLEWARE=USERS)
-    assert "ensoras.W001" in checks()
-    call_command("check")
-    assert "ensoras.W001" in capsys.readouterr().err
-
-
-def test_addresses_that_nobody_verifies_are_a_warning(
-    site: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """W002, for `contrib.auth` as it comes; not where the site says who its customers are."""
-    site(path("", home))
-    assert checks() == ["ensoras.W002"]
-    call_command("check")
-    assert "ensoras.W002" in capsys.readouterr().err
-    site(path("", home), SILENCED_SYSTEM_CHECKS=["ensoras.W002"])
-    call_command("check")
-    assert "ensoras.W002" not in capsys.readouterr().err
-    site(path("", home), ENSORAS_GET_EMAIL=email_in_query)
-    assert checks() == []
-
-
-def test_a_user_model_with_unique_or_no_addresses_is_no_warning(site: Any) -> None:
-    """Nobody can enter another customer's address there."""
-    for model in ("auth.Shopper", "auth.Member"):
-        site(path("", home), AUTH_USER_MODEL=model)
-        assert checks() == []
-
-
-def test_allauth_is_no_warning(email_address: Any, site: Any) -> None:
-    """It verifies addresses."""
-    site(path("", home), below=[ALLAUTH])
-    assert checks() == []
 
 
 # The template tag -----------------------------------------------------------------------------
@@ -1304,7 +1053,7 @@ def test_jinja2_templates_write_the_widget_tag(site: Any, browser: Browser) -> N
 
     backend = {
         "BACKEND": "django.template.backends.jinja2.Jinja2",
-        "OPTIONS": {"environment": _dotted(environment)},
+        "OPTIONS": {"environment": dotted(environment)},
     }
 
     def view(request: Any) -> HttpResponse:

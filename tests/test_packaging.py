@@ -162,7 +162,7 @@ FRAMEWORKS = {
     "ensoras_middleware/wsgi.py": {"werkzeug"},
     "ensoras_middleware/sandbox": {"starlette", "uvicorn", "jinja2"},
     "integrations/flask/flask_ensoras": {"flask", "flask_login", "werkzeug", "markupsafe"},
-    "integrations/django/django_ensoras": {"django", "asgiref"},
+    "integrations/django/django_ensoras": {"django", "asgiref", "allauth", "django_otp"},
 }
 
 

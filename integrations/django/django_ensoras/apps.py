@@ -14,8 +14,6 @@ class EnsorasConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the system checks."""
-        from django_ensoras import checks
+        from django_ensoras.checks import check_ensoras
 
-        register(checks.check_configuration)
-        register(checks.check_middleware)
-        register(checks.check_addresses)
+        register(check_ensoras)

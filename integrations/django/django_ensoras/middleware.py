@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from django_ensoras.conf import options
-from django_ensoras.users import current_users_email, session_key, with_session
+from django_ensoras.users import email_getter, session_key, with_session
 from ensoras_middleware.caching import Fields
 from ensoras_middleware.eligibility import Request, is_html
 from ensoras_middleware.environ import (
@@ -48,7 +48,7 @@ class EnsorasMiddleware:
             raise MiddlewareNotUsed("ENSORAS_ENABLED is False")
         self.get_response = get_response
         self._widget = widget
-        self._get_email = widget.get_email or partial(current_users_email, widget)
+        self._get_email = email_getter(widget)
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)

@@ -2,33 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.apps import apps
+from django.conf import settings
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest, HttpResponse
 
 from ensoras_middleware.identity import NotSigned, canonical_email, email_of
 from ensoras_middleware.outcome import Outcome
+from ensoras_middleware.secret import is_async
 from ensoras_middleware.widget import Widget
 
-# Where a staff member acts as a customer: the session keys of django-hijack, django-impersonate,
-# django-loginas and django-su.
-_IMPERSONATION_KEYS = ("hijack_history", "_impersonate", "loginas_from_user", "exit_users_pk")
+
+def email_getter(widget: Widget) -> Callable[[HttpRequest], Any]:
+    """Return what reads the visitor's e-mail: of `request.user`, or as the site says.
+
+    It raises `NotSigned` for a staff member who acts as a customer, unless the site allows that.
+    """
+    get_email = widget.get_email or partial(current_users_email, widget)
+    if widget.allow_impersonation:
+        return get_email
+
+    def of_nobody_else(request: HttpRequest) -> Any:
+        email = get_email(request)
+        if email is not None:
+            _refuse_impersonation(request)
+        return email
+
+    async def of_nobody_else_async(request: HttpRequest) -> Any:
+        email = await get_email(request)
+        if email is not None:
+            await sync_to_async(_refuse_impersonation)(request)  # the session may be in a database
+        return email
+
+    return of_nobody_else_async if is_async(get_email) else of_nobody_else
 
 
 def current_users_email(widget: Widget, request: HttpRequest) -> Any:
-    """Return the e-mail of `request.user`, or `None` for an anonymous or inactive one.
+    """Return the e-mail of `request.user`, or `None` for one who is anonymous or inactive.
 
-    Raises `NotSigned` for a staff member who acts as a customer, unless the site allows that; and,
-    with django-allauth installed, for an address that it does not know to be verified, unless the
-    site trusts its addresses.
+    With django-otp, so is a user who has a device, and has not shown it for this session.
+
+    Raises `NotSigned` for an address that django-allauth, where it is installed, does not know to
+    be verified, unless the site trusts its addresses.
     """
     user: Any = getattr(request, "user", None)
     if user is None or not user.is_authenticated or not user.is_active:
         return None
-    if not widget.allow_impersonation and _is_impersonated(request):
-        raise NotSigned(Outcome.IMPERSONATED)
+    if apps.is_installed("django_otp") and _lacks_second_factor(user):
+        return None
     field = user.get_email_field_name() if hasattr(user, "get_email_field_name") else "email"
     email = email_of(user, field, trusted=widget.trust_emails)
     if not isinstance(email, str) or not email or widget.trust_emails:
@@ -51,9 +77,26 @@ def with_session(request: HttpRequest, response: HttpResponse) -> Any:
     return SessionMiddleware(lambda request: response).process_response(request, response)
 
 
-def _is_impersonated(request: HttpRequest) -> bool:
+def _refuse_impersonation(request: HttpRequest) -> None:
+    keys = (
+        "hijack_history",  # django-hijack
+        "_impersonate",  # django-impersonate
+        "exit_users_pk",  # django-su
+        getattr(settings, "LOGINAS_FROM_USER_SESSION_FLAG", "loginas_from_user"),  # django-loginas
+    )
     session: Any = getattr(request, "session", {})
-    return any(session.get(key) for key in _IMPERSONATION_KEYS)
+    # hijack and su leave an empty list behind; the primary key of an impersonated user may be 0.
+    acting = any(session.get(key) not in (None, []) for key in keys)
+    # django-impersonate's own mark: the view that ends it leaves `request.user` as it was.
+    if acting or getattr(request, "impersonator", None) is not None:
+        raise NotSigned(Outcome.IMPERSONATED)
+
+
+def _lacks_second_factor(user: Any) -> bool:
+    from django_otp import user_has_device
+
+    # Set by OTPMiddleware; without that nobody is known to have shown a device.
+    return getattr(user, "otp_device", None) is None and user_has_device(user)
 
 
 def _is_verified(user: Any, email: str) -> bool:
