@@ -27,6 +27,7 @@ from ensoras_middleware.identity import email_of
 from ensoras_middleware.injection import Injection
 from ensoras_middleware.log import is_debugging, logger
 from ensoras_middleware.options import Options, widget_from_keywords
+from ensoras_middleware.order import FirstCall, tell_of_no_user, tell_of_unknown_user
 from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.widget import Widget
 
@@ -55,11 +56,14 @@ class EnsorasMiddleware:
         self._widget: Widget | None = None
         self._error: ConfigurationError | None = None
         try:
-            self._widget = widget_from_keywords(options)
+            widget = widget_from_keywords(options)
         except ConfigurationError as error:
             if sys._getframe(1).f_code.co_name != "build_middleware_stack":
                 raise
             self._error = error
+        else:
+            if widget is not None:
+                self.app = FirstCall(app, widget, self._begin)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection as `app` does; only `http` responses are looked at."""
@@ -83,6 +87,10 @@ class EnsorasMiddleware:
                 response.show_preconditions()
         if not response.passing:
             await response.flush()
+
+    def _begin(self, app: ASGIApp, widget: Widget) -> ASGIApp:
+        self.app, self._widget = app, widget
+        return self
 
 
 class _Response:
@@ -240,9 +248,18 @@ class _Response:
 
 def _users_email(scope: Scope, widget: Widget) -> object:
     user = scope.get("user")
-    if getattr(user, "is_authenticated", False) is not True:
+    if user is None:
+        if "user" not in scope:
+            tell_of_no_user(widget)
         return None
-    return email_of(user, trusted=widget.trust_emails)
+    authenticated = getattr(user, "is_authenticated", None)
+    if authenticated is True:
+        email = email_of(user, trusted=widget.trust_emails)
+        if email is not None or hasattr(user, "email"):
+            return email
+    if authenticated is True or authenticated is None:
+        tell_of_unknown_user(widget)
+    return None
 
 
 def _is_html(headers: _Headers) -> bool:

@@ -44,6 +44,44 @@ STRANGER = (
     "visitor's: it was taken out. Use one layer of this middleware, outside every cache."
 )
 
+# An authenticated user is read by default, but there is none.
+NO_USER = (
+    "Nothing tells Ensoras who is logged in: add Starlette's AuthenticationMiddleware, or give "
+    "`get_email`, a function that returns the e-mail of the logged-in user."
+)
+UNKNOWN_USER = (
+    'The user in scope["user"] has no `is_authenticated` or no `email`, so the visitor stays '
+    "anonymous: give them both to the user's class, or give `get_email`, a function that returns "
+    "the e-mail of the logged-in user."
+)
+
+# Layers of an ASGI stack on the wrong side, and what to move where; see `order`.
+WRONG_ORDER = {
+    "compression": (
+        "%s is inside of the Ensoras middleware, which cannot read what is compressed, so pages "
+        "stay anonymous: move it to the outside. With `add_middleware` the last one added is "
+        "outermost: add it after EnsorasMiddleware."
+    ),
+    "cache": (
+        "%s is around the Ensoras middleware, and keeps pages for everybody whatever their "
+        "Cache-Control says, so every page stays anonymous: move it to the inside. With "
+        "`add_middleware` the last one added is outermost: add it before EnsorasMiddleware."
+    ),
+    "csp": (
+        "%s sets a Content-Security-Policy around the Ensoras middleware, and blocks the identify "
+        "script: move it to the inside. With `add_middleware` the last one added is outermost: "
+        "add it before EnsorasMiddleware."
+    ),
+    "user": (
+        "%s is around %s, and hides its user from the Ensoras middleware, so pages stay anonymous: "
+        "move the cache to the inside of that one."
+    ),
+    "twice": (
+        "The Ensoras middleware is there twice, and only the outer one counts, with its options: "
+        "remove one. For several widgets give one of them a mapping as `secret`."
+    ),
+}
+
 
 def kind_and_place(error: BaseException) -> str:
     """Say what was raised and where, but not with which words: they may hold an address."""

@@ -47,3 +47,7 @@ class Widget:
         if kind not in self._warned:
             self._warned.add(kind)
             logger.warning(message, *arguments)
+
+    def never_warn(self, kind: str) -> None:
+        """Log no problem of this kind, for it turned out to be none."""
+        self._warned.add(kind)

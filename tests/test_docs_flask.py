@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from adapters import ALICE, BOB, PAGE, SECRET, SLUG, TAG, identify_script
 from flask import Flask, Response, redirect, render_template_string, request, session
@@ -25,8 +26,7 @@ from flask_jwt_extended import (
     set_access_cookies,
 )
 from flask_login import LoginManager, UserMixin, login_user
-from joserfc import jwt
-from joserfc.jwk import ECKey
+from oidc_provider import CLIENT_ID, oidc_provider
 from werkzeug.serving import make_server
 
 from ensoras_middleware import ConfigurationError
@@ -161,44 +161,6 @@ def served(app: Any) -> Iterator[str]:
         server.server_close()
 
 
-def provider(claims: dict[str, object]) -> Flask:
-    """A stand-in for an OpenID provider, whose one user has these claims."""
-    app = Flask("provider")
-    key = ECKey.generate_key("P-256", {"kid": "1"})
-    nonces: list[str] = []
-
-    @app.route("/.well-known/openid-configuration")
-    def configuration() -> dict[str, object]:
-        origin = request.host_url.rstrip("/")
-        return {
-            "issuer": origin,
-            "authorization_endpoint": f"{origin}/authorize",
-            "token_endpoint": f"{origin}/token",
-            "jwks_uri": f"{origin}/keys",
-            "id_token_signing_alg_values_supported": ["ES256"],
-        }
-
-    @app.route("/keys")
-    def keys() -> dict[str, object]:
-        return {"keys": [key.as_dict(private=False)]}
-
-    @app.route("/authorize")
-    def authorize() -> Any:
-        nonces.append(request.args["nonce"])
-        answer = urlencode({"code": "7", "state": request.args["state"]})
-        return redirect(f"{request.args['redirect_uri']}?{answer}")
-
-    @app.post("/token")
-    def token() -> dict[str, object]:
-        assert request.form["code"] == "7"
-        payload = {"iss": request.host_url.rstrip("/"), "aud": "shop", "sub": "1", **claims}
-        payload |= {"iat": 1_700_000_000, "exp": 4_000_000_000, "nonce": nonces[-1]}
-        id_token = jwt.encode({"alg": "ES256", "kid": "1"}, payload, key)
-        return {"access_token": "x", "token_type": "Bearer", "id_token": id_token}
-
-    return app
-
-
 @pytest.mark.parametrize(
     ("claims", "expected"),
     [
@@ -214,20 +176,17 @@ def test_authlib(
 ) -> None:
     """Logged in at the provider, whose word on the address counts; anonymous before."""
     monkeypatch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
-    with served(provider(claims)) as origin:
+    with oidc_provider() as provider:
+        provider.claims = claims
         app, _ = recipe(
             "authlib",
-            PROVIDER_CLIENT_ID="shop",
+            PROVIDER_CLIENT_ID=CLIENT_ID,
             PROVIDER_CLIENT_SECRET="secret",
-            PROVIDER_SERVER_METADATA_URL=f"{origin}/.well-known/openid-configuration",
+            PROVIDER_SERVER_METADATA_URL=provider.client["server_metadata_url"],
         )
         browser = app.test_client()
         assert browser.get("/").data == PAGE
-        at_provider = urlsplit(browser.get("/login").headers["Location"])
-        connection = http.client.HTTPConnection(at_provider.netloc)
-        connection.request("GET", f"{at_provider.path}?{at_provider.query}")
-        back = connection.getresponse().headers["Location"]
-        connection.close()
+        back = httpx.get(browser.get("/login").headers["Location"]).headers["Location"]
         forged = back.replace("state=", "state=x")
         assert browser.get(forged).status_code == 500
         assert browser.get("/").data == PAGE
