@@ -5,13 +5,16 @@ VENV ?= .venv
 CORPUS ?= ../shared/corpus
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint bench bench-growth bench-profile bench-check clean
+.PHONY: demo test matrix lint bench bench-growth bench-profile bench-check clean
 
 demo: $(VENV)/ready
 	@$(BIN)/python -m examples.demo
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+matrix: $(VENV)/ready
+	$(BIN)/nox $(ARGS)
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check
@@ -31,7 +34,7 @@ bench-check: $(VENV)/ready
 	@$(BIN)/python -m benchmarks.instructions $(ARGS)
 
 clean:
-	rm -rf $(VENV) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .nox build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/ready: requirements-dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'

@@ -176,6 +176,11 @@ class Injection:
             fields = caching.never_reused(fields)
         self._decide(self.outcome or Outcome.STREAMING, fields)
 
+    @property
+    def may_ask_for_secret(self) -> bool:
+        """Tell whether `feed` may: where the page's widget tag says which widget it is."""
+        return self._scanner is not None and self._script is None
+
     def feed(self, chunk: bytes) -> bytes:
         """Return what can leave of the stream, now that the host has sent this chunk."""
         held, self._held = self._held, b""
@@ -284,10 +289,10 @@ class Injection:
         try:
             secret = self._widget.secret(slug)
         except UnusableSecret as error:
-            self._because(Outcome.SECRET_ERROR, str(error))
+            self._because(Outcome.SECRET_ERROR, slug, str(error))
             return None
         except Exception as error:
-            self._because(Outcome.SECRET_ERROR, kind_and_place(error))
+            self._because(Outcome.SECRET_ERROR, slug, kind_and_place(error))
             return None
         if secret is None:
             self._because(Outcome.NO_SECRET, slug)
@@ -296,7 +301,8 @@ class Injection:
 
     def _because(self, outcome: Outcome, *details: str) -> None:
         if outcome in PROBLEMS:
-            self._widget.warn_once(outcome.value, PROBLEMS[outcome], *details)
+            kind = " ".join((outcome.value, *details))
+            self._widget.warn_once(kind, PROBLEMS[outcome], *details)
         if self.outcome is None:
             self.outcome = outcome
 

@@ -26,7 +26,7 @@ PROBLEMS = {
     Outcome.USER_ERROR: "Reading the user failed, so the visitor stays anonymous: %s",
     Outcome.NO_SECRET: "There is no secret for the slug of a widget tag, `%s`.",
     Outcome.SECRET_ERROR: (
-        "The secret of a widget cannot be had, so its visitors stay anonymous: %s"
+        "The secret of the widget `%s` cannot be had, so its visitors stay anonymous: %s"
     ),
     Outcome.DANGLING: (
         "A widget tag holds `<script` or `<style` in an attribute, as if markup had been injected "

@@ -105,6 +105,8 @@ def secret_source(secret: object) -> CheckedSource:
 def _checked(source: SecretSource) -> CheckedSource:
     def secret(slug: str) -> bytes | None:
         secret = source(slug)
+        if inspect.iscoroutine(secret):
+            secret.close()  # an asynchronous callable that did not look like one
         return None if secret is None else checked_secret(secret)
 
     return secret
@@ -179,10 +181,11 @@ class SecretFile:
         return (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
 
     def _read(self) -> tuple[tuple[int, ...] | None, bytes]:
+        now = time.time_ns()  # before the reading, for that may take as long as it likes
         stamp = self._stamp()
         content = self._path.read_bytes()
         if content.endswith(b"\n"):
             content = content[:-1].removesuffix(b"\r")
         secret = checked_secret(content, _FILE_SETTING)
-        settled = time.time_ns() - max(stamp[:2]) > _SETTLED_AFTER_NS
+        settled = now - max(stamp[:2]) > _SETTLED_AFTER_NS
         return (stamp if settled else None), secret

@@ -10,6 +10,9 @@ from typing import Any
 from ensoras_middleware.log import logger
 from ensoras_middleware.secret import CheckedSource
 
+# Of one process: kinds may name the slug of a page, and a page may hold what its visitors wrote.
+_MOST_WARNINGS = 1000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Widget:
@@ -44,7 +47,7 @@ class Widget:
 
     def warn_once(self, kind: str, message: str, *arguments: object) -> None:
         """Log a problem the first time that its kind turns up."""
-        if kind not in self._warned:
+        if kind not in self._warned and len(self._warned) < _MOST_WARNINGS:
             self._warned.add(kind)
             logger.warning(message, *arguments)
 

@@ -363,6 +363,8 @@ def test_starlette_files_by_pathsend(tmp_path: Path) -> None:
     (tmp_path / "page.html").write_bytes(PAGE)
     scope = scope_of("alice", path="/page.html", extensions={"http.response.pathsend": {}})
     host = StaticFiles(directory=tmp_path)
+    if serve(host, scope).kinds == ["start", "body"]:
+        pytest.skip("this Starlette sends no file by pathsend")
     answer = serve(identifying(host, debug=True), scope)
     assert answer.kinds == ["start", "pathsend"]
     assert answer.header(OUTCOME) == b"pathsend"
@@ -1125,18 +1127,16 @@ def test_a_generator_that_raises_in_the_middle() -> None:
         finally:
             closed.append("closed")
 
-    app = identifying(
-        Starlette(
-            routes=[
-                Route("/", lambda request: StreamingResponse(failing(), media_type="text/html"))
-            ]
-        )
+    host = Starlette(
+        routes=[Route("/", lambda request: StreamingResponse(failing(), media_type="text/html"))]
     )
-    server = serve(app, scope_of("alice"))
-    assert isinstance(server.error, LookupError)
-    assert server.body == b"<p>one</p><script "
+    alone, server = serve(host, scope_of("alice")), serve(identifying(host), scope_of("alice"))
+    # Starlette 0.40 wraps it into the group of its tasks.
+    assert repr(server.error) == repr(alone.error)
+    assert 'LookupError("the host\'s")' in repr(server.error)
+    assert server.body == alone.body == b"<p>one</p><script "
     assert not server.complete
-    assert closed == ["closed"]
+    assert closed == ["closed", "closed"]
 
 
 @pytest.mark.parametrize("user", ["alice", None])

@@ -189,7 +189,11 @@ async def _stream_async(injection: Injection, chunks: Any) -> AsyncIterator[byte
     try:
         async with aclosing(chunks):
             async for chunk in chunks:
-                if data := injection.feed(chunk):
+                if injection.may_ask_for_secret:  # in a thread: it may query the database
+                    data = await sync_to_async(injection.feed)(chunk)
+                else:
+                    data = injection.feed(chunk)
+                if data:
                     yield data
     except Exception:
         if held := injection.finish():

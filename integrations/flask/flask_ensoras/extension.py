@@ -7,9 +7,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from flask import Flask, Response, current_app, got_request_exception, request
+from flask import (
+    Flask,
+    Response,
+    current_app,
+    got_request_exception,
+    has_app_context,
+    request,
+)
 from markupsafe import Markup
 from werkzeug.datastructures import Headers
 from werkzeug.wsgi import ClosingIterator
@@ -32,6 +41,7 @@ from ensoras_middleware.options import (
     widget_tag_from,
 )
 from ensoras_middleware.outcome import Outcome
+from ensoras_middleware.secret import CheckedSource
 from ensoras_middleware.widget import Widget
 from ensoras_middleware.wsgi import request_of
 from flask_ensoras.order import watch_order
@@ -74,8 +84,8 @@ class Ensoras:
         if "ensoras" in app.extensions:
             raise ConfigurationError(_TWICE)
         options = options_from_settings(app.config)
-        app.jinja_env.globals["ensoras_widget"] = lambda nonce=None: Markup(
-            widget_tag_from(options, nonce=nonce)
+        app.jinja_env.globals["ensoras_widget"] = lambda nonce=None, slug=None: Markup(
+            widget_tag_from(options, slug=slug, nonce=nonce)
         )
         try:
             widget = widget_from(options)
@@ -88,6 +98,8 @@ class Ensoras:
         require_sync(widget.get_email)
         if app.config.get("COMPRESS_CACHE_BACKEND"):
             raise ConfigurationError("COMPRESS_CACHE_BACKEND is set. " + _COMPRESS_CACHE)
+        if widget.slug is None:
+            widget = replace(widget, _secret=_in_context(app, widget.secret))
         app.extensions["ensoras"] = widget
 
         def hide() -> None:
@@ -174,6 +186,16 @@ def _is_error_page(response: Response) -> bool:
         and response.status_code >= 400
         and response.content_length is not None
     )
+
+
+def _in_context(app: Flask, secret: CheckedSource) -> CheckedSource:
+    """Let `secret` be asked for while a stream is sent, when the application context is gone."""
+
+    def secret_in_context(slug: str) -> bytes | None:
+        with nullcontext() if has_app_context() else app.app_context():
+            return secret(slug)
+
+    return secret_in_context
 
 
 def _is_exempt() -> bool:
