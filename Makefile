@@ -5,6 +5,9 @@ VENV ?= .venv
 CORPUS ?= ../shared/corpus
 BIN = $(VENV)/bin
 
+# What pages of some tests load; where there is no npm, these tests are skipped.
+NODE = @hotwired/turbo@8.0.23 htmx2@npm:htmx.org@2.0.11 htmx4@npm:htmx.org@4.0.1
+
 .PHONY: demo test matrix lint bench bench-growth bench-profile bench-check clean
 
 demo: $(VENV)/ready
@@ -40,6 +43,7 @@ $(VENV)/ready: requirements-dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -e .
+	@command -v npm >/dev/null || exit 0; npm install --prefix $(VENV)/node --silent --no-save --no-package-lock --no-audit --ignore-scripts $(NODE) || echo "npm cannot fetch $(NODE): the tests that need them are skipped."
 	@touch $@
 
 $(VENV)/bench-ready: requirements-bench.txt $(VENV)/ready

@@ -17,11 +17,14 @@ from functools import partial
 from typing import Unpack
 
 from starlette.requests import HTTPConnection
+from starlette.requests import Request as StarletteRequest
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ensoras_middleware.caching import Fields
 from ensoras_middleware.eligibility import Request, hides_preconditions
-from ensoras_middleware.environ import RESPONSIBLE
+from ensoras_middleware.endpoint import IdentityResponse
+from ensoras_middleware.environ import RESPONSIBLE, SWITCHED_OFF
 from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.identity import email_of
 from ensoras_middleware.injection import Injection
@@ -29,6 +32,7 @@ from ensoras_middleware.log import is_debugging, logger
 from ensoras_middleware.options import Options, widget_from_keywords
 from ensoras_middleware.order import FirstCall, tell_of_no_user, tell_of_unknown_user
 from ensoras_middleware.outcome import Outcome
+from ensoras_middleware.signing import Signing
 from ensoras_middleware.widget import Widget
 
 # Extensions by which the server sends a file that never passes here as bytes.
@@ -52,18 +56,18 @@ class EnsorasMiddleware:
     """
 
     def __init__(self, app: ASGIApp, **options: Unpack[Options]) -> None:
-        self.app = app
-        self._widget: Widget | None = None
-        self._error: ConfigurationError | None = None
+        self._widget: Widget | None = None  # before the first request, too
+        self.app: ASGIApp
         try:
             widget = widget_from_keywords(options)
+            _require_email_for_endpoint(widget)
         except ConfigurationError as error:
             if sys._getframe(1).f_code.co_name != "build_middleware_stack":
                 raise
-            self._error = error
+            self.app = partial(_fail, error)
         else:
-            if widget is not None:
-                self.app = FirstCall(app, widget, self._begin)
+            off = partial(_pass_by, app)
+            self.app = off if widget is None else FirstCall(app, widget, self._begin)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection as `app` does; only `http` responses are looked at."""
@@ -73,8 +77,10 @@ class EnsorasMiddleware:
             or scope["type"] != "http"
             or scope.setdefault(RESPONSIBLE, self) is not self
         ):
-            app = self.app if self._error is None else partial(_fail, self._error)
-            await app(scope, receive, send)
+            await self.app(scope, receive, send)
+            return
+        if widget.identity_path is not None and _is_identity_path(widget, scope):
+            await (await _identity(widget, scope))(scope, receive, send)
             return
         response = _Response(widget, scope, send)
         try:
@@ -224,26 +230,74 @@ class _Response:
         self.hidden = None
 
     def _request(self) -> Request:
-        path, root, headers = self._path, self._root, self._headers
-        if root and (path == root or path.startswith(root + "/")):
-            path = path[len(root) :]
-
-        def header(name: str) -> str | None:
-            key = name.encode("ascii")
-            values = [value.decode("latin-1") for one, value in headers if one == key]
-            return ", ".join(values) if values else None
-
-        return Request(self._method, path, header)
+        return _request(self._method, _path(self._path, self._root), self._headers)
 
     async def _email(self, injection: Injection) -> object:
-        try:
-            if self._widget.get_email is None:
-                return _users_email(self._scope, self._widget)
-            email = self._widget.get_email(HTTPConnection(self._scope))
-            return await email if inspect.isawaitable(email) else email
-        except Exception as error:
-            injection.user_failed(error)
-            return None
+        return await _email(self._widget, self._scope, injection)
+
+
+async def identity_endpoint(request: StarletteRequest) -> Response:
+    """Answer as the identity endpoint, for the widget of the layer around it.
+
+        routes = [Route("/ensoras/identity", identity_endpoint), ...]
+
+    Raises `ConfigurationError` where no `EnsorasMiddleware` is around it.
+    """
+    layer = request.scope.get(RESPONSIBLE)
+    if not isinstance(layer, EnsorasMiddleware) or layer._widget is None:
+        if SWITCHED_OFF in request.scope:
+            return Response(status_code=404)
+        raise ConfigurationError(
+            "identity_endpoint has no EnsorasMiddleware around it: add the middleware to the same "
+            "application, or to one around it."
+        )
+    return await _identity(layer._widget, request.scope)
+
+
+async def _identity(widget: Widget, scope: Scope) -> Response:
+    request = _request(scope["method"], scope["path"], scope["headers"])
+    response = IdentityResponse(widget, request, scope.get("query_string", b"").decode("latin-1"))
+    if response.outcome is None:
+        response.give(await _email(widget, scope, response))
+    return Response(response.body, response.status, dict(response.fields))
+
+
+def _require_email_for_endpoint(widget: Widget | None) -> None:
+    if widget is not None and widget.identity_path is not None and widget.get_email is None:
+        raise ConfigurationError(
+            "ENSORAS_IDENTITY_PATH (keyword `identity_path`) needs `get_email` under ASGI: this "
+            "middleware is around the one that reads the user. Give `get_email`, or take the "
+            'option away and add Route("/ensoras/identity", identity_endpoint) to your routes.'
+        )
+
+
+def _is_identity_path(widget: Widget, scope: Scope) -> bool:
+    return widget.identity_path == _path(scope["path"], scope.get("root_path", ""))
+
+
+def _path(path: str, root: str) -> str:
+    """Return the path without the root path."""
+    return path[len(root) :] if root and (path == root or path.startswith(root + "/")) else path
+
+
+def _request(method: str, path: str, headers: list[tuple[bytes, bytes]]) -> Request:
+    def header(name: str) -> str | None:
+        key = name.encode("ascii")
+        values = [value.decode("latin-1") for one, value in headers if one == key]
+        return ", ".join(values) if values else None
+
+    return Request(method, path, header)
+
+
+async def _email(widget: Widget, scope: Scope, signing: Signing) -> object:
+    try:
+        if widget.get_email is None:
+            return _users_email(scope, widget)
+        email = widget.get_email(HTTPConnection(scope))
+        return await email if inspect.isawaitable(email) else email
+    except Exception as error:
+        signing.user_failed(error)
+        return None
 
 
 def _users_email(scope: Scope, widget: Widget) -> object:
@@ -279,6 +333,12 @@ def _with_fields(message: Message, host_fields: Fields, fields: Fields) -> Messa
         for field in fields
     ]
     return {**message, "headers": headers}
+
+
+async def _pass_by(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer as `app` does: everything is switched off."""
+    scope[SWITCHED_OFF] = True
+    await app(scope, receive, send)
 
 
 async def _fail(error: ConfigurationError, scope: Scope, receive: Receive, send: Send) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 Fields = list[tuple[str, str]]
 
-_NEVER_REUSED = "private, no-store, max-age=0"
+NEVER_REUSED = "private, no-store, max-age=0"
 
 # What a stored copy would be kept by or compared with; the digests are of the host's bytes.
 _DROPPED = frozenset(
@@ -54,7 +54,7 @@ def never_reused(fields: Fields) -> Fields:
                 continue
             value = ", ".join(["no-store", *contents])
         kept.append((name, value))
-    kept.append(("Cache-Control", _NEVER_REUSED + transform))
+    kept.append(("Cache-Control", NEVER_REUSED + transform))
     return kept
 
 
@@ -72,12 +72,27 @@ def asks_for_page(method: str, path: str, header: Callable[[str], str | None]) -
     """
     if method not in ("GET", "HEAD") or not (header("cookie") or header("authorization")):
         return False
-    destination = header("sec-fetch-dest")
-    if destination is None:
-        page = "text/html" in (header("accept") or "").lower()
+    destination = (header("sec-fetch-dest") or "").strip().lower()
+    if destination:
+        page = destination in ("document", "iframe", "frame") or (
+            destination == "empty" and is_script_asking_for_page(header)
+        )
     else:
-        page = destination.strip().lower() in ("document", "iframe", "frame")
+        page = "text/html" in (header("accept") or "").lower()
     return page and _type_of(path) in (None, "text/html")
+
+
+def is_script_asking_for_page(header: Callable[[str], str | None]) -> bool:
+    """Tell whether a request of a script (`Sec-Fetch-Dest: empty`) is for a page.
+
+    Turbo accepts `text/html`; htmx asks for pages with `*/*`: htmx 2 for all, htmx 4 for those that
+    Back goes to.
+    """
+    return (
+        "text/html" in (header("accept") or "").lower()
+        or header("hx-request") == "true"
+        or header("hx-history-restore-request") == "true"
+    )
 
 
 def _type_of(path: str) -> str | None:

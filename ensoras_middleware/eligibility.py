@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ensoras_middleware.caching import Fields, asks_for_page
+from ensoras_middleware.caching import Fields, asks_for_page, is_script_asking_for_page
 from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.widget import Widget
 
@@ -83,7 +83,7 @@ def withholds_identity(request: Request) -> bool:
     """Tell whether a request is one whose answer nobody opens as a page of this site.
 
     Another site's `<img>`, `<script>` or `fetch`, or this site's own scripts and service workers
-    where they did not ask for HTML (Fetch Metadata Request Headers, sections 2.1 to 2.3).
+    where they did not ask for a page (Fetch Metadata Request Headers, sections 2.1 to 2.3).
     """
     site = (request.header("sec-fetch-site") or "").strip().lower()
     if site in ("cross-site", "same-site"):
@@ -91,7 +91,7 @@ def withholds_identity(request: Request) -> bool:
         if mode != "navigate":
             return True
     destination = (request.header("sec-fetch-dest") or "").strip().lower()
-    return destination == "empty" and "text/html" not in (request.header("accept") or "").lower()
+    return destination == "empty" and not is_script_asking_for_page(request.header)
 
 
 def hides_preconditions(widget: Widget, request: Request) -> bool:

@@ -11,6 +11,9 @@ from ensoras_middleware.widget import Widget
 # The key, in a scope too, of the layer of this middleware that is responsible for the response.
 RESPONSIBLE = "ensoras_middleware.layer"
 
+# The same for a layer that is switched off, and so is never responsible.
+SWITCHED_OFF = "ensoras_middleware.off"
+
 _HIDDEN = "ensoras_middleware.preconditions"
 _PRECONDITIONS = ("HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE")
 

@@ -9,7 +9,6 @@ Whatever goes wrong in here ends in the host's own bytes, and one line in the lo
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING
@@ -17,10 +16,9 @@ from typing import TYPE_CHECKING
 from ensoras_middleware import caching, csp, snippet
 from ensoras_middleware.caching import Fields
 from ensoras_middleware.eligibility import Request, refusal, withholds_identity
-from ensoras_middleware.identity import Identity, NotSigned, canonical_email, identity_hash
 from ensoras_middleware.log import PROBLEMS, STRANGER, kind_and_place, logger
 from ensoras_middleware.outcome import Outcome
-from ensoras_middleware.secret import UnusableSecret
+from ensoras_middleware.signing import Signing
 from ensoras_middleware.widget import Widget
 
 if TYPE_CHECKING:
@@ -38,7 +36,7 @@ def _scanner_class() -> type[Scanner]:
     return Scanner
 
 
-class Injection:
+class Injection(Signing):
     """What becomes of one response.
 
     Where `outcome` is set by construction, `fields` and the host's own body go out. Elsewhere
@@ -51,8 +49,8 @@ class Injection:
     """
 
     __slots__ = (
-        "_blanker", "_email", "_governed", "_held", "_host_fields", "_mention", "_refused",
-        "_request", "_scanner", "_script", "_sent", "_widget", "fields", "outcome",
+        "_blanker", "_governed", "_held", "_host_fields", "_mention", "_refused", "_request",
+        "_scanner", "_script", "_sent", "fields",
     )  # fmt: skip
 
     def __init__(
@@ -67,9 +65,9 @@ class Injection:
         self._widget = widget
         self._request = request
         self._host_fields = self.fields = fields
-        self.outcome: Outcome | None = None
+        self.outcome = None
         self._mention = -1  # where a whole body first names the widget
-        self._email: str | None = None  # of the logged-in user, canonical
+        self._email = None
         self._governed = False  # by a Content-Security-Policy
         self._scanner: Scanner | None = None  # while a widget tag is looked for
         self._refused: set[str] = set()  # the slugs of widget tags that get no script
@@ -97,13 +95,6 @@ class Injection:
         """Tell whether so many bytes of body are all that the host has announced."""
         lengths = [value for name, value in self._host_fields if name.lower() == "content-length"]
         return lengths == [str(received)]
-
-    def user_failed(self, error: Exception) -> None:
-        """There is nobody, for reading the user has raised this."""
-        if isinstance(error, NotSigned):
-            self._because(error.outcome)
-        else:
-            self._because(Outcome.USER_ERROR, kind_and_place(error))
 
     # A whole body ---------------------------------------------------------------------------
 
@@ -235,14 +226,8 @@ class Injection:
 
     def _look_for_tag(self, email: object) -> None:
         """Begin to look for the widget tag, or set why no script may follow."""
-        if email is None:
-            self._because(Outcome.ANONYMOUS)
-            return
-        if inspect.iscoroutine(email):
-            email.close()  # an asynchronous `get_email` that did not look like one
-        self._email = canonical_email(email)
+        self._take_email(email)
         if self._email is None:
-            self._because(Outcome.EMAIL_REFUSED)
             return
         self._governed = csp.governs(self._host_fields)
         if withholds_identity(self._request) or (
@@ -285,26 +270,8 @@ class Injection:
         return csp.admitting(fields, nonce=nonce, hash_source=snippet.hash_source(script))
 
     def _script_for(self, slug: str) -> bytes | None:
-        assert self._email is not None
-        try:
-            secret = self._widget.secret(slug)
-        except UnusableSecret as error:
-            self._because(Outcome.SECRET_ERROR, slug, str(error))
-            return None
-        except Exception as error:
-            self._because(Outcome.SECRET_ERROR, slug, kind_and_place(error))
-            return None
-        if secret is None:
-            self._because(Outcome.NO_SECRET, slug)
-            return None
-        return snippet.identify_script(Identity(self._email, identity_hash(self._email, secret)))
-
-    def _because(self, outcome: Outcome, *details: str) -> None:
-        if outcome in PROBLEMS:
-            kind = " ".join((outcome.value, *details))
-            self._widget.warn_once(kind, PROBLEMS[outcome], *details)
-        if self.outcome is None:
-            self.outcome = outcome
+        identity = self._identity_for(slug)
+        return None if identity is None else snippet.identify_script(identity)
 
     def leave(self, outcome: Outcome) -> None:
         """Leave the response as it is, for a reason that only the adapter knows."""
@@ -312,7 +279,9 @@ class Injection:
 
     def _decide(self, outcome: Outcome, fields: Fields) -> None:
         self.outcome = outcome
-        self.fields = [*fields, (OUTCOME_FIELD, outcome.value)] if self._widget.debug else fields
+        self.fields = fields
+        if self._widget.debug and not _tells_outcome(fields):
+            self.fields = [*fields, (OUTCOME_FIELD, outcome.value)]
         logger.debug("%s", outcome.value)
 
     def _failed(self, error: Exception, body: bytes) -> bytes:
@@ -321,3 +290,8 @@ class Injection:
         self._scanner = None
         self._decide(Outcome.ERROR, self._host_fields)
         return body
+
+
+def _tells_outcome(fields: Fields) -> bool:
+    """Tell whether the response has an outcome already, as that of the identity endpoint has."""
+    return any(name.lower() == OUTCOME_FIELD.lower() for name, _ in fields)

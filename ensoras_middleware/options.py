@@ -42,6 +42,7 @@ SETTINGS = {
     "allow_impersonation": "ENSORAS_ALLOW_IMPERSONATION",
     "origin": "ENSORAS_WIDGET_ORIGIN",
     "exclude": "ENSORAS_EXCLUDE",
+    "identity_path": "ENSORAS_IDENTITY_PATH",
     "enabled": "ENSORAS_ENABLED",
     "debug": "ENSORAS_DEBUG",
 }
@@ -49,6 +50,7 @@ SETTINGS = {
 _NO_KEYWORD = "secret_file"
 
 _ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?/?", re.I | re.A)
+_PATH = re.compile(r"(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~-]+)+")
 _LOOPBACK = re.compile(r"(?:.*\.)?localhost|127(?:\.[0-9]+){3}|\[::1\]")
 
 
@@ -62,6 +64,7 @@ class Options(TypedDict, total=False):
     allow_impersonation: bool
     origin: str
     exclude: Iterable[str]
+    identity_path: str
     enabled: bool
     debug: bool
 
@@ -119,6 +122,7 @@ def widget_from(options: Mapping[str, object]) -> Widget | None:
         slug=slug,
         origin=origin,
         exclude=_exclude(options),
+        identity_path=_identity_path(options),
         debug=_switch(options, "debug", default=False),
         get_email=_get_email(options),
         trust_emails=_switch(options, "trust_emails", default=False),
@@ -252,6 +256,16 @@ def _exclude(options: Mapping[str, object]) -> tuple[str, ...]:
             "excludes what is below it too."
         )
     return tuple(path.rstrip("/") for path in paths)
+
+
+def _identity_path(options: Mapping[str, object]) -> str | None:
+    path = options.get("identity_path")
+    if path is not None and not (isinstance(path, str) and _PATH.fullmatch(path)):
+        raise ConfigurationError(
+            f'{_named("identity_path")} is not a plain path: write it like "/ensoras/identity", '
+            'without "/" at the end.'
+        )
+    return path
 
 
 def _switch(options: Mapping[str, object], keyword: str, *, default: bool) -> bool:

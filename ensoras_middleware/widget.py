@@ -19,12 +19,13 @@ class Widget:
     """One valid configuration.
 
     `slug` is `None` where the page's widget tag says which widget it is. `get_email` is `None`
-    where the framework's own user is read.
+    where the framework's own user is read, `identity_path` where there is no identity endpoint.
     """
 
     slug: str | None
     origin: str
     exclude: tuple[str, ...]
+    identity_path: str | None
     debug: bool
     get_email: Callable[..., Any] | None = field(repr=False)
     trust_emails: bool

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Unpack
 
 from werkzeug.wrappers import Request as WerkzeugRequest
 
 from ensoras_middleware.eligibility import Request
+from ensoras_middleware.endpoint import IdentityResponse
 from ensoras_middleware.environ import (
     RESPONSIBLE,
     has_preconditions,
@@ -26,6 +28,7 @@ from ensoras_middleware.injection import Injection
 from ensoras_middleware.log import is_debugging, logger
 from ensoras_middleware.options import Options, require_sync, widget_from_keywords
 from ensoras_middleware.outcome import Outcome
+from ensoras_middleware.signing import Signing
 from ensoras_middleware.widget import Widget
 
 if TYPE_CHECKING:
@@ -61,6 +64,8 @@ class EnsorasMiddleware:
         """Answer one request as `app` does."""
         if self._widget is None or environ.setdefault(RESPONSIBLE, self) is not self:
             return self.app(environ, start_response)
+        if self._widget.identity_path == environ.get("PATH_INFO", ""):
+            return _identity(self._widget, environ, start_response)
         response = _Response(self._widget, environ, start_response)
         try:
             iterable = self.app(environ, response.start_response)
@@ -238,12 +243,27 @@ class _Response:
         return _request(self._method, self._path, self._environ)
 
     def _email(self, injection: Injection) -> object:
-        assert self._widget.get_email is not None
-        try:
-            return self._widget.get_email(WerkzeugRequest(self._environ, populate_request=False))
-        except Exception as error:
-            injection.user_failed(error)
-            return None
+        return _email(self._widget, self._environ, injection)
+
+
+def _identity(
+    widget: Widget, environ: WSGIEnvironment, start_response: StartResponse
+) -> Iterable[bytes]:
+    """Answer as the identity endpoint."""
+    response = IdentityResponse(widget, request_of(environ), environ.get("QUERY_STRING", ""))
+    if response.outcome is None:
+        response.give(_email(widget, environ, response))
+    start_response(f"{response.status} {HTTPStatus(response.status).phrase}", response.fields)
+    return [response.body]
+
+
+def _email(widget: Widget, environ: WSGIEnvironment, signing: Signing) -> object:
+    assert widget.get_email is not None
+    try:
+        return widget.get_email(WerkzeugRequest(environ, populate_request=False))
+    except Exception as error:
+        signing.user_failed(error)
+        return None
 
 
 def request_of(environ: WSGIEnvironment) -> Request:

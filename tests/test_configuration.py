@@ -713,7 +713,8 @@ class TestOff:
         arguments: list[Any] = [scope, object(), object()]
         asyncio.run(AsgiMiddleware(app, enabled=False)(*arguments))
         assert [id(one) for one in sent] == [id(one) for one in arguments]
-        assert scope == {"type": "http"}
+        # What `identity_endpoint` inside must know.
+        assert scope == {"type": "http", "ensoras_middleware.off": True}
 
 
 class AsyncCallable:

@@ -320,12 +320,14 @@ def test_a_request_that_opens_no_page_gets_no_identity(
         {"sec_fetch_site": "none", "sec_fetch_mode": "navigate", "sec_fetch_dest": "document"},
         {"sec_fetch_dest": "empty", "accept": "text/html, application/xhtml+xml"},
         {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate", "sec_fetch_dest": "iframe"},
+        {"sec_fetch_dest": "empty", "accept": "*/*", "hx_request": "true"},
+        {"sec_fetch_dest": "empty", "accept": "*/*", "hx_history_restore_request": "true"},
     ],
 )
 def test_a_request_that_opens_a_page_is_identified(
     adapter: str, request_headers: dict[str, str]
 ) -> None:
-    """A link from another site, Turbo's fetches and typed addresses are page views."""
+    """A link from another site, Turbo's and htmx's pages and typed addresses are page views."""
     assert serve(adapter, page(), ALICE).get(**request_headers).body == identified(PAGE)
 
 
@@ -423,6 +425,10 @@ DOCUMENT = {"sec_fetch_dest": "document", "cookie": "session=1"}
         ("/", "GET", {"sec_fetch_dest": "style", "cookie": "a=b", "accept": "text/html"}, False),
         ("/", "GET", {"accept": "*/*", "cookie": "a=b"}, False),
         ("/", "GET", {"cookie": "a=b"}, False),
+        ("/", "GET", {"sec_fetch_dest": "empty", "accept": "*/*", "cookie": "a=b"}, False),
+        # Turbo and htmx
+        ("/", "GET", {"sec_fetch_dest": "empty", "accept": "text/html", "cookie": "a=b"}, True),
+        ("/", "GET", {"sec_fetch_dest": "empty", "hx_request": "true", "cookie": "a=b"}, True),
         ("/", "POST", DOCUMENT, False),
         ("/", "PUT", DOCUMENT, False),
     ],

@@ -8,15 +8,21 @@ from copy import deepcopy
 from functools import partial
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from asgiref.sync import (
+    async_to_sync,
+    iscoroutinefunction,
+    markcoroutinefunction,
+    sync_to_async,
+)
 from django.core.exceptions import MiddlewareNotUsed
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from django_ensoras.conf import options
 from django_ensoras.users import email_getter, session_key, with_session
 from ensoras_middleware.caching import Fields
 from ensoras_middleware.eligibility import Request, is_html
+from ensoras_middleware.endpoint import IdentityResponse
 from ensoras_middleware.environ import (
     RESPONSIBLE,
     has_preconditions,
@@ -113,6 +119,22 @@ class EnsorasMiddleware:
                 answer = with_session(request, answer)
         except Exception as error:
             injection.user_failed(error)
+        return answer
+
+    def identity(self, request: HttpRequest) -> HttpResponse:
+        """Answer as the identity endpoint does; see `views`."""
+        query = request.META.get("QUERY_STRING", "")
+        response = IdentityResponse(self._widget, _request(request.path_info, request), query)
+        if response.outcome is None:
+            email, get_email = None, self._get_email
+            try:
+                # Under ASGI Django runs the view in a thread, where this waits for the loop.
+                email = (async_to_sync(get_email) if is_async(get_email) else get_email)(request)
+            except Exception as error:
+                response.user_failed(error)
+            response.give(email)
+        answer = HttpResponse(response.body, status=response.status)
+        answer.headers = type(answer.headers)(dict(response.fields))
         return answer
 
     def _process_view(self, request: HttpRequest, view: Any, *arguments: Any) -> None:

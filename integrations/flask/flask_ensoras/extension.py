@@ -9,6 +9,7 @@ import copy
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import (
@@ -25,6 +26,7 @@ from werkzeug.wsgi import ClosingIterator
 
 from ensoras_middleware.caching import Fields
 from ensoras_middleware.eligibility import is_html
+from ensoras_middleware.endpoint import METHODS, IdentityResponse
 from ensoras_middleware.environ import (
     RESPONSIBLE,
     has_preconditions,
@@ -42,6 +44,7 @@ from ensoras_middleware.options import (
 )
 from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.secret import CheckedSource
+from ensoras_middleware.signing import Signing
 from ensoras_middleware.widget import Widget
 from ensoras_middleware.wsgi import request_of
 from flask_ensoras.order import watch_order
@@ -114,6 +117,14 @@ class Ensoras:
         app.after_request(identify)
         # An exception that nobody handles goes past `after_request`.
         got_request_exception.connect(_show_preconditions, app)
+        if widget.identity_path is not None:
+            app.add_url_rule(
+                widget.identity_path,
+                "ensoras_identity",
+                partial(self._identity, widget),
+                methods=METHODS,
+                provide_automatic_options=False,
+            )
 
     def email_getter(self, function: _EmailGetter) -> _EmailGetter:
         """Let `function` say who is logged in: it returns the e-mail, or `None`.
@@ -167,7 +178,16 @@ class Ensoras:
         changed = injection.whole(body, self._email(injection, widget))
         return _answer(response, injection.fields, None if changed is body else [changed])
 
-    def _email(self, injection: Injection, widget: Widget) -> object:
+    def _identity(self, widget: Widget) -> Response:
+        query = request.query_string.decode("latin-1")
+        response = IdentityResponse(widget, request_of(request.environ), query)
+        if response.outcome is None:
+            response.give(self._email(response, widget))
+        answer = Response(response.body, response.status)
+        answer.headers = Headers(response.fields)
+        return answer
+
+    def _email(self, signing: Signing, widget: Widget) -> object:
         if _compress_keeps_pages():
             widget.warn_once("compress-cache", _COMPRESS_CACHE)
             return None
@@ -175,7 +195,7 @@ class Ensoras:
             getter = self._email_getter or widget.get_email
             return getter() if getter is not None else current_users_email(widget)
         except Exception as error:
-            injection.user_failed(error)
+            signing.user_failed(error)
             return None
 
 

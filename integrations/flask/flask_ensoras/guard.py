@@ -34,7 +34,6 @@ _STORABLE = (
 _answered: ContextVar[tuple[list[str], Any] | None] = ContextVar("answered", default=None)
 
 POLICY = "Content-Security-Policy"
-_NEVER_REUSED = caching.never_reused([])[0][1]
 # To some shared caches these outrank a `no-store`; see `caching`.
 _OVERRIDING = re.compile(r"(?i:.*-cache-control|x-accel-expires|edge-control|surrogate-control)")
 _SCRIPT = re.compile(
@@ -51,7 +50,7 @@ def guard(app: Flask, widget: Widget, outside: str) -> None:
 
     def remember(answer: Response) -> Response:
         # By value: `Headers.get` costs several times as much, and this runs for every response.
-        identified = any(value.startswith(_NEVER_REUSED) for _, value in answer.headers)
+        identified = any(value.startswith(caching.NEVER_REUSED) for _, value in answer.headers)
         _answered.set((answer.headers.getlist(POLICY), answer.response) if identified else None)
         return answer
 
