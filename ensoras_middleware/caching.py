@@ -16,10 +16,11 @@ Fields = list[tuple[str, str]]
 
 NEVER_REUSED = "private, no-store, max-age=0"
 
-# What a stored copy would be kept by or compared with; the digests are of the host's bytes.
-_DROPPED = frozenset(
-    "cache-control expires x-accel-expires edge-control etag last-modified accept-ranges "
-    "content-md5 digest repr-digest content-digest".split()
+# What is true of the host's own bytes only.
+_OF_THE_BYTES = frozenset("accept-ranges content-md5 digest repr-digest content-digest".split())
+# What a stored copy would be kept by or compared with, besides.
+_DROPPED = _OF_THE_BYTES | frozenset(
+    "cache-control expires x-accel-expires edge-control etag last-modified".split()
 )
 
 
@@ -55,6 +56,21 @@ def never_reused(fields: Fields) -> Fields:
             value = ", ".join(["no-store", *contents])
         kept.append((name, value))
     kept.append(("Cache-Control", NEVER_REUSED + transform))
+    return kept
+
+
+def of_equivalent_body(fields: Fields) -> Fields:
+    """Say only what holds for a body that is as good as the host's, but not the same bytes.
+
+    Source: RFC 9110, section 8.8.1 (weak validators).
+    """
+    kept = []
+    for name, value in fields:
+        lower = name.lower()
+        if lower == "etag" and not value.startswith("W/"):
+            value = f"W/{value}"
+        if lower not in _OF_THE_BYTES:
+            kept.append((name, value))
     return kept
 
 

@@ -4,6 +4,8 @@ An inline script needs leave. It has it where the policy allows all inline scrip
 widget tag's nonce, which the identify script copies, is in the policy. Elsewhere the script's
 hash is appended to the directive in effect; the rest of the policy stays as it is, byte for byte.
 
+A widget tag that we write has to run under the policy as it is: by its nonce, or by its address.
+
 Source: CSP Level 3, sections 2.2 (policies), 2.3.1 (source lists), 6.7.1 and 6.8 (inline checks).
 """
 
@@ -12,6 +14,8 @@ from __future__ import annotations
 import re
 
 from ensoras_middleware.caching import Fields
+from ensoras_middleware.csp_sources import allow_address
+from ensoras_middleware.widget_tag import NONCE
 
 _ENFORCED = "content-security-policy"
 _REPORT_ONLY = "content-security-policy-report-only"
@@ -53,6 +57,35 @@ def _sandboxes(policy: str, *, without: str) -> bool:
     return flags is not None and without not in map(str.lower, flags)
 
 
+def nonce_for_address(fields: Fields, address: str) -> str | None:
+    """Return the nonce with which a page's `script` tag loads this address under every policy.
+
+    It is empty where there is none, and the policies let the address be loaded without; `None`
+    where some enforced policy blocks it in any case. Of several nonces that one is returned which
+    brings the fewest violations of report-only policies.
+    """
+    enforced, reported = _policies(fields), _policies(fields, _REPORT_ONLY)
+    if any(_sandboxes(policy, without="allow-scripts") for policy in enforced):
+        return None
+    lists = [_governing(policy)[1] for policy in enforced + reported]
+    nonces = [token[7:-1] for tokens in lists for token in tokens if _is_nonce_source(token)]
+
+    def loading(policies: list[str], nonce: str) -> int:
+        return sum(_loads(policy, address, nonce) for policy in policies)
+
+    enough = [one for one in (*nonces, "") if loading(enforced, one) == len(enforced)]
+    return max(enough, key=lambda nonce: loading(reported, nonce), default=None)
+
+
+def _loads(policy: str, address: str, nonce: str) -> bool:
+    # A script that the parser finds: 'strict-dynamic' is for those that scripts insert (6.7.1.1).
+    name, tokens = _governing(policy)
+    if name is None or (nonce and any(_is_nonce(token, nonce) for token in tokens)):
+        return True
+    is_strict = any(token.lower() == "'strict-dynamic'" for token in tokens)
+    return not is_strict and allow_address(tokens, address)
+
+
 def admitting(fields: Fields, *, nonce: str | None, hash_source: str) -> Fields:
     """Let every policy, report-only too, admit the script with this nonce or hash."""
     admitted = []
@@ -81,9 +114,9 @@ def _admitting(policy: str, nonce: str | None, hash_source: str) -> str:
     return ";".join(parts)
 
 
-def _policies(fields: Fields) -> list[str]:
-    """Return the enforced policies; a field may hold several (section 2.2.2)."""
-    return [one for name, value in fields if name.lower() == _ENFORCED for one in value.split(",")]
+def _policies(fields: Fields, field: str = _ENFORCED) -> list[str]:
+    """Return the policies, by default the enforced ones; a field may hold several (2.2.2)."""
+    return [one for name, value in fields if name.lower() == field for one in value.split(",")]
 
 
 def _directives(policy: str) -> dict[str, list[str]]:
@@ -121,3 +154,7 @@ def _allows_inline(tokens: list[str]) -> bool:
 
 def _is_nonce(token: str, nonce: str) -> bool:
     return token[:7].lower() == "'nonce-" and token[7:] == f"{nonce}'"
+
+
+def _is_nonce_source(token: str) -> bool:
+    return _is_nonce(token, token[7:-1]) and NONCE.fullmatch(token[7:-1]) is not None

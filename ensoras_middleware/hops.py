@@ -12,19 +12,21 @@ state, and nothing has changed: so it is hopped over.
 from __future__ import annotations
 
 import re
+from functools import cache
 from itertools import groupby
 
 from ensoras_middleware import markup
 from ensoras_middleware.markup import NAME_END, PLAIN_ATTRIBUTES, any_case, plain_attributes
 from ensoras_middleware.widget_tag import ADDRESS_PATH
 
-# The tags that matter while no foreign element is open (section 13.2.6.4), by first letters, and
-# those that matter besides while a template or a select is.
+# The tags that matter while no foreign element is open (section 13.2.6.4), by first letters, those
+# that matter besides while a template or a select is, and the one that ends the body.
 _NAMES = (
     "script", "style", "svg", "select", "title", "template", "textarea", "iframe", "noscript",
     "noembed", "noframes", "math", "xmp", "plaintext", "frameset",
 )  # fmt: skip
 _NESTED_NAMES = (*_NAMES, "/template", "/select", "col")
+_NAMES_AND_BODY_END = (*_NAMES, "/body")
 
 
 def _any_of(names: tuple[str, ...]) -> bytes:
@@ -75,22 +77,24 @@ def _svg_content(depth: int) -> bytes:
 
 # `&` could begin a reference, and browsers drop tabs and line breaks: such values are looked at.
 _OTHER_ADDRESS = rb"(?:[^%%s/&\t\n\r]++|/(?!%s)|(?!))*+" % ADDRESS_PATH[1:]
-_SCRIPT_TEXT = rb"(?:%(text)s<(?!/[sS]|%(opener)s)|(?!)){0,20}+%(text)s" % {
-    b"text": _SHORT_TEXT,
-    b"opener": _begins_opener(_NAMES),
-}
 
-_SELF_CONTAINED = b"|".join(
-    [
-        rb"!--(?!-?>)[^<-]*+(?:-(?!-)[^<-]*+|(?!))*+-->",
-        _element("script", plain_attributes(_OTHER_ADDRESS), _SCRIPT_TEXT),
-        *(
-            _element(name, PLAIN_ATTRIBUTES, _SHORT_TEXT)
-            for name in ("style", "title", "textarea", "iframe")
-        ),
-        _element("svg", PLAIN_ATTRIBUTES, _svg_content(depth=2)),
-    ]
-)
+
+def _self_contained(names: tuple[str, ...]) -> bytes:
+    script_text = rb"(?:%(text)s<(?!/[sS]|%(opener)s)|(?!)){0,20}+%(text)s" % {
+        b"text": _SHORT_TEXT,
+        b"opener": _begins_opener(names),
+    }
+    return b"|".join(
+        [
+            rb"!--(?!-?>)[^<-]*+(?:-(?!-)[^<-]*+|(?!))*+-->",
+            _element("script", plain_attributes(_OTHER_ADDRESS), script_text),
+            *(
+                _element(name, PLAIN_ATTRIBUTES, _SHORT_TEXT)
+                for name in ("style", "title", "textarea", "iframe")
+            ),
+            _element("svg", PLAIN_ATTRIBUTES, _svg_content(depth=2)),
+        ]
+    )
 
 
 class Hops:
@@ -162,9 +166,15 @@ class Hops:
         return ordinary.end()
 
 
-HOPS = Hops(_NAMES, _SELF_CONTAINED)
+HOPS = Hops(_NAMES, _self_contained(_NAMES))
 # A template or a select is open: nothing is hopped over, for it may matter there.
 NESTED_HOPS = Hops(_NESTED_NAMES, b"(?!)")
+
+
+@cache
+def hops_to_body_end() -> Hops:
+    """Return those that stop at the end tag of the body too: not every site needs them."""
+    return Hops(_NAMES_AND_BODY_END, _self_contained(_NAMES_AND_BODY_END))
 
 
 def _proven_in_data_state(text: bytes, data: int, place: int) -> bool:

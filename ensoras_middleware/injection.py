@@ -13,19 +13,24 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 
-from ensoras_middleware import caching, csp, snippet
+from ensoras_middleware import caching, csp, embedding, snippet
 from ensoras_middleware.caching import Fields
 from ensoras_middleware.eligibility import Request, refusal, withholds_identity
 from ensoras_middleware.log import PROBLEMS, STRANGER, kind_and_place, logger
 from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.signing import Signing
 from ensoras_middleware.widget import Widget
+from ensoras_middleware.widget_tag import BodyEnd
 
 if TYPE_CHECKING:
     from ensoras_middleware.candidate import WidgetTag
     from ensoras_middleware.scanner import Scanner
 
 OUTCOME_FIELD = "X-Ensoras-Outcome"
+
+# Where something is put into a page, and what; the text of the identify script among it, if any,
+# and its nonce.
+_Place = tuple[int, bytes, bytes | None, str | None]
 
 
 @cache
@@ -49,8 +54,8 @@ class Injection(Signing):
     """
 
     __slots__ = (
-        "_blanker", "_governed", "_held", "_host_fields", "_mention", "_refused", "_request",
-        "_scanner", "_script", "_sent", "fields",
+        "_blanker", "_governed", "_held", "_host_fields", "_mention", "_nonce", "_refused",
+        "_request", "_scanner", "_script", "_sent", "fields",
     )  # fmt: skip
 
     def __init__(
@@ -67,9 +72,10 @@ class Injection(Signing):
         self._host_fields = self.fields = fields
         self.outcome = None
         self._mention = -1  # where a whole body first names the widget
-        self._email = None
+        self._email = None  # of the user to identify, canonical
         self._governed = False  # by a Content-Security-Policy
-        self._scanner: Scanner | None = None  # while a widget tag is looked for
+        self._nonce: str | None = None  # of a widget tag of ours, perhaps empty, if one may run
+        self._scanner: Scanner | None = None  # while a place is looked for
         self._refused: set[str] = set()  # the slugs of widget tags that get no script
         self._script: bytes | None = None  # of a stream, where its text is known beforehand
         self._blanker: snippet.IdentityBlanker | None = None
@@ -99,10 +105,10 @@ class Injection(Signing):
     # A whole body ---------------------------------------------------------------------------
 
     def names_widget(self, body: bytes) -> bool:
-        """Tell whether a whole body holds the widget's address; elsewhere no user matters."""
+        """Tell whether a whole body has the widget, or may get it; elsewhere no user matters."""
         try:
             self._mention = body.find(self._widget.needle)
-            if self._mention >= 0:
+            if self._mention >= 0 or (self._widget.embed and embedding.may_end_body(body)):
                 return True
             self._decide(Outcome.NO_WIDGET, self._host_fields)
         except Exception as error:  # a body that is no bytes is the server's to refuse
@@ -127,20 +133,41 @@ class Injection(Signing):
         return body
 
     def _whole(self, body: bytes, email: object) -> bytes:
-        fields = caching.with_vary_cookie(self._host_fields)
         self._look_for_tag(email)
+        if self._widget.embed:
+            self._look_for_body_end()
+        scanner = self._scanner
+        place = None if scanner is None else self._next_place(scanner, body)
+        if place is None and self._mention < 0:
+            self._stay_without_widget(scanner)
+            return body
+        fields = caching.with_vary_cookie(self._host_fields)
         if self.outcome is Outcome.WITHHELD:
             fields = caching.never_reused(fields)
-        place = None if self._scanner is None else self._next_place(self._scanner, body)
         if place is None:
             self._decide(self.outcome or Outcome.NO_TAG, fields)
             return body
-        tag, script = place
-        fields = self._admitting(fields, script, tag.nonce)
-        body = snippet.inserted(body, tag.start, snippet.script_element(script, tag.nonce))
-        fields = caching.with_content_length(caching.never_reused(fields), len(body))
-        self._decide(Outcome.IDENTIFIED, fields)
+        start, elements, script, nonce = place
+        if script is None:
+            outcome = self.outcome or Outcome.ANONYMOUS
+            fields = caching.of_equivalent_body(fields)
+        else:
+            outcome = Outcome.IDENTIFIED
+            fields = caching.never_reused(self._admitting(fields, script, nonce))
+        body = snippet.inserted(body, start, elements)
+        self._decide(outcome, caching.with_content_length(fields, len(body)))
         return body
+
+    def _stay_without_widget(self, scanner: Scanner | None) -> None:
+        """Leave a page alone in which the widget could not be written, whoever asks for it."""
+        if self._nonce is None:
+            embedding.warn_that_it_cannot_run(self._widget)
+            outcome = Outcome.CSP_BLOCKED
+        elif scanner is not None and scanner.doubt is not None:
+            outcome = Outcome.AMBIGUOUS
+        else:
+            outcome = Outcome.NO_WIDGET
+        self._decide(outcome, self._host_fields)
 
     # A stream -------------------------------------------------------------------------------
 
@@ -155,22 +182,33 @@ class Injection(Signing):
     def _start_stream(self, email: object) -> None:
         fields = caching.with_vary_cookie(self._host_fields)
         self._look_for_tag(email)
-        if self._scanner is not None and self._widget.slug is not None:
+        if self._widget.embed:
+            self._look_for_body_end()
+        if self._email is not None and self._widget.slug is not None:
             self._script = self._script_for(self._widget.slug)
-            if self._script is None:
-                self._scanner = None
-            else:
+            if self._script is not None:
                 fields = self._admitting(fields, self._script, None)
-        if self._scanner is not None:
-            fields = caching.with_content_length(caching.never_reused(fields), None)
-        elif self.outcome is Outcome.WITHHELD:
+            else:
+                self._email = None
+                if self._nonce is None:
+                    self._scanner = None
+        if self._email is not None or self.outcome is Outcome.WITHHELD:
             fields = caching.never_reused(fields)
-        self._decide(self.outcome or Outcome.STREAMING, fields)
+        elif self._scanner is not None:
+            fields = caching.of_equivalent_body(fields)
+        if self._scanner is not None:
+            fields = caching.with_content_length(fields, None)
+        outcome = self.outcome or Outcome.STREAMING
+        if self._widget.embed and self._nonce is None:
+            embedding.warn_that_it_cannot_run(self._widget)
+            outcome = outcome if self._scanner is not None else Outcome.CSP_BLOCKED
+        self._decide(outcome, fields)
 
     @property
     def may_ask_for_secret(self) -> bool:
         """Tell whether `feed` may: where the page's widget tag says which widget it is."""
-        return self._scanner is not None and self._script is None
+        searching = self._scanner is not None and self._email is not None
+        return searching and self._script is None
 
     def feed(self, chunk: bytes) -> bytes:
         """Return what can leave of the stream, now that the host has sent this chunk."""
@@ -191,10 +229,8 @@ class Injection(Signing):
             return data
         place = self._next_place(self._scanner, chunk)
         if place is not None:
-            tag, script = place
             self._scanner = None
-            element = snippet.script_element(script, tag.nonce)
-            return snippet.inserted(data, tag.start - self._sent, element)
+            return snippet.inserted(data, place[0] - self._sent, place[1])
         if self._scanner is None or self._scanner.ended:
             self._scanner = None
             return data
@@ -234,29 +270,64 @@ class Injection(Signing):
             self._governed and csp.withholds_origin(self._host_fields)
         ):
             self._because(Outcome.WITHHELD)
+            self._email = None
         elif self._governed and csp.lets_no_script_run(self._host_fields):
             self._because(Outcome.CSP_BLOCKED)
+            self._email = None
         else:
             self._scanner = _scanner_class()(self._widget.address)
 
-    def _next_place(self, scanner: Scanner, chunk: bytes) -> tuple[WidgetTag, bytes] | None:
-        """Return the next widget tag that can be identified, and the script for it."""
-        tag = scanner.feed(chunk)
-        while tag is not None:
-            if tag.dangling:
-                self._because(Outcome.DANGLING)
-                self._scanner = None
-                return None
+    def _look_for_body_end(self) -> None:
+        """Begin to look for the end of the body too, where the widget can run."""
+        self._nonce = embedding.nonce_of_widget(self._widget, self._host_fields)
+        if self._nonce is not None:
+            self._scanner = _scanner_class()(self._widget.address, body_end=True)
+
+    def _next_place(self, scanner: Scanner, chunk: bytes) -> _Place | None:
+        """Return the place of the next script, or of the widget where a page has none."""
+        body_end = None
+        found = scanner.feed(chunk)
+        while found is not None:
+            if isinstance(found, BodyEnd):
+                body_end = found
+                if self._mention < 0:
+                    break
+                # In a whole page the widget tag may stand behind it.
+            else:
+                body_end = None
+                place = self._place_before(found)
+                if place is not None or self._scanner is None:
+                    return place
+            found = scanner.feed(b"")
+        if scanner.doubt is not None:
+            self._because(Outcome.AMBIGUOUS)
+            return None
+        return None if body_end is None else self._place_of_widget(body_end)
+
+    def _place_before(self, tag: WidgetTag) -> _Place | None:
+        """Return the place of the identify script, or stop looking for one where none can be."""
+        if self._email is None:
+            self._scanner = None
+        elif tag.dangling:
+            self._because(Outcome.DANGLING)
+            self._scanner = None
+        else:
             script = self._script
             if script is None and tag.slug not in self._refused:
                 script = self._script_for(tag.slug)
             if script is not None and self._may_run(script, tag):
-                return tag, script
+                element = snippet.script_element(script, tag.nonce)
+                return tag.start, element, script, tag.nonce
             self._refused.add(tag.slug)
-            tag = scanner.feed(b"")
-        if scanner.doubt is not None:
-            self._because(Outcome.AMBIGUOUS)
         return None
+
+    def _place_of_widget(self, body_end: BodyEnd) -> _Place:
+        script, slug, nonce = self._script, self._widget.slug, self._nonce
+        if script is None and self._email is not None and slug is not None:
+            script = self._script_for(slug)
+        elements = b"" if script is None else snippet.script_element(script, nonce)
+        elements += embedding.written_tag(self._widget, nonce)
+        return body_end.start, elements, script, nonce
 
     def _may_run(self, script: bytes, tag: WidgetTag) -> bool:
         """Tell whether the policy admits the script, where its header field has left already."""

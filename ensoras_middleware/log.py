@@ -83,6 +83,12 @@ WRONG_ORDER = {
 }
 
 
+CANNOT_RUN = (
+    "A page's Content-Security-Policy does not let the Ensoras widget run, so it was not written "
+    "into the page: add %s to the sources of its script-src, or a nonce; or exclude the page."
+)
+
+
 def kind_and_place(error: BaseException) -> str:
     """Say what was raised and where, but not with which words: they may hold an address."""
     place, traceback = "", error.__traceback__

@@ -41,6 +41,7 @@ SETTINGS = {
     "trust_emails": "ENSORAS_TRUST_EMAILS",
     "allow_impersonation": "ENSORAS_ALLOW_IMPERSONATION",
     "origin": "ENSORAS_WIDGET_ORIGIN",
+    "embed": "ENSORAS_WIDGET_EMBED",
     "exclude": "ENSORAS_EXCLUDE",
     "identity_path": "ENSORAS_IDENTITY_PATH",
     "enabled": "ENSORAS_ENABLED",
@@ -63,6 +64,7 @@ class Options(TypedDict, total=False):
     trust_emails: bool
     allow_impersonation: bool
     origin: str
+    embed: bool
     exclude: Iterable[str]
     identity_path: str
     enabled: bool
@@ -121,6 +123,7 @@ def widget_from(options: Mapping[str, object]) -> Widget | None:
     return Widget(
         slug=slug,
         origin=origin,
+        embed=_embed(options, slug),
         exclude=_exclude(options),
         identity_path=_identity_path(options),
         debug=_switch(options, "debug", default=False),
@@ -239,6 +242,16 @@ def _origin(options: Mapping[str, object]) -> str:
         )
     default_port = {"https": ":443", "http": ":80"}[scheme]
     return f"{scheme}://{host}{'' if port == default_port else port}"
+
+
+def _embed(options: Mapping[str, object], slug: str | None) -> bool:
+    embed = _switch(options, "embed", default=False)
+    if embed and slug is None:
+        raise ConfigurationError(
+            f"{_named('slug')} is missing: {_named('embed')} writes the tag of one widget into "
+            "every page, so name it."
+        )
+    return embed
 
 
 def _exclude(options: Mapping[str, object]) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ class Outcome(StrEnum):
     NO_TAG = "no-tag"  # the address stands in the page, but not in a real widget tag
     AMBIGUOUS = "ambiguous"  # browsers may disagree about where the widget tag is
     DANGLING = "dangling"  # the widget tag looks as if markup had been injected into it
-    CSP_BLOCKED = "csp-blocked"  # the page's policy lets no script run at all
+    CSP_BLOCKED = "csp-blocked"  # the page's policy lets no script run, or not one that we embed
 
     # Responses that are not touched
     NO_WIDGET = "no-widget"  # an HTML page without the widget

@@ -1,5 +1,8 @@
 """Finds the widget tag in a page as an HTML parser with scripting on would, chunk by chunk.
 
+Where it is told to, it finds the end of the body too: the first end tag of `body` that the
+tokenizer reads in HTML content, outside of templates and of `select`, where a parser ignores it.
+
 The scanner reads what an HTML tokenizer reads, but steps only on what can change how the rest is
 read: comments, script data, raw text elements, templates, `select`, and foreign (SVG and
 MathML) content. Between those it hops, and proves for each hop that it lands in the data
@@ -21,8 +24,8 @@ import re
 from ensoras_middleware import markup
 from ensoras_middleware.candidate import WidgetTag, read_widget_tag
 from ensoras_middleware.foreign import ForeignElements
-from ensoras_middleware.hops import HOPS, NESTED_HOPS
-from ensoras_middleware.widget_tag import TAG_LIMIT
+from ensoras_middleware.hops import HOPS, NESTED_HOPS, hops_to_body_end
+from ensoras_middleware.widget_tag import TAG_LIMIT, BodyEnd
 
 # Chromium stops nesting elements at 512 (`kMaximumHTMLParserDOMTreeDepth`).
 DEPTH_LIMIT = 512
@@ -37,27 +40,31 @@ class Scanner:
     """Finds widget tags in the chunks of one page.
 
     `address` matches the whole address of a widget script; its first group is the slug. Without
-    it nothing is a widget tag. With `scripting` off, `noscript` is an element like others.
+    it nothing is a widget tag. With `scripting` off, `noscript` is an element like others. With
+    `body_end`, the first end of the body is reported too, unless a widget tag stands before it.
     """
 
     __slots__ = (
-        "_address", "_awaited", "_behind_host", "_content", "_fed", "_foreign", "_held",
+        "_address", "_awaited", "_behind_host", "_content", "_fed", "_foreign", "_held", "_hops",
         "_in_select", "_kept", "_noscript", "_oversized", "_resume", "_scripting", "_tag",
         "_templates", "doubt", "ended",
     )  # fmt: skip
 
-    def __init__(self, address: re.Pattern[str] | None, *, scripting: bool = True) -> None:
+    def __init__(
+        self, address: re.Pattern[str] | None, *, scripting: bool = True, body_end: bool = False
+    ) -> None:
         self._address = address
         self._scripting = scripting
+        self._hops = hops_to_body_end() if body_end else HOPS
         self.doubt: str | None = None  # why the scanner gave up
         self.ended = False  # no widget tag can follow
         self._fed = 0
         self._kept = b""  # text to read again with the next chunk
-        self._resume = 0  # how many bytes of it have been read: those up to a widget tag
+        self._resume = 0  # how many bytes of it have been read: those up to what was reported
         self._held = 0  # how many of the bytes fed last may belong to a widget tag
         self._awaited = b"<"  # nothing has to be read again before this has come
         self._oversized = False  # `_kept` is a `script` start tag beyond the limit
-        self._tag: WidgetTag | None = None
+        self._tag: WidgetTag | BodyEnd | None = None
         # The open element whose content is text, and how often its script data is escaped.
         self._content: tuple[bytes, int] | None = None
         # Reads the open noscript as a frame without scripting would.
@@ -72,10 +79,10 @@ class Scanner:
         """The offset in the page before which nothing can belong to a widget tag any more."""
         return self._fed - self._held
 
-    def feed(self, chunk: bytes) -> WidgetTag | None:
+    def feed(self, chunk: bytes) -> WidgetTag | BodyEnd | None:
         """Read on, and return the next widget tag, or `None` where the text so far has none.
 
-        After a tag, `feed(b"")` goes on behind it.
+        After a tag, or the end of the body, `feed(b"")` goes on behind it.
         """
         self._fed += len(chunk)
         if self.ended:
@@ -102,7 +109,7 @@ class Scanner:
                 position = self._html_content(text, position)
         # ESC changes the meaning of the bytes behind it in the ISO-2022 encodings, which a page
         # can choose for itself in a `meta` element.
-        if text.find(b"\x1b", start, self._resume or len(text)) >= 0:
+        if text.find(b"\x1b", start, self._resume if self._tag else len(text)) >= 0:
             self._give_up("holds an escape sequence")
         elif len(text) == self._fed and text.startswith((b"\xfe", b"\xff")):
             self._give_up("begins like UTF-16")
@@ -119,7 +126,7 @@ class Scanner:
     # HTML content ---------------------------------------------------------------------------
 
     def _html_content(self, text: bytes, position: int) -> int:
-        hops = NESTED_HOPS if self._templates or self._in_select else HOPS
+        hops = NESTED_HOPS if self._templates or self._in_select else self._hops
         opener = hops.next_opener(text, position)
         if opener is None:
             place = hops.broken_off(text, position)
@@ -130,6 +137,8 @@ class Scanner:
             return self._comment(text, place)
         if name == b"template":
             self._see_shadow_host(text, position, place)
+        elif name == b"/body":
+            return self._report(BodyEnd(self._fed - len(text) + place), text, place, place)
         tag = markup.TAG.match(text, place)
         if tag is None:
             return self._keep(text, place)
@@ -173,6 +182,12 @@ class Scanner:
         self._behind_host = False
         return tag.end()
 
+    def _report(self, found: WidgetTag | BodyEnd, text: bytes, place: int, resume: int) -> int:
+        self._tag, self._hops = found, HOPS
+        self._kept, self._resume, self._awaited = text, resume, b""
+        self._held = len(text) - place
+        return _END_OF_TEXT
+
     # Elements that hold text ----------------------------------------------------------------
 
     def _text_element(self, text: bytes, name: bytes, tag: re.Match[bytes]) -> int:
@@ -183,16 +198,15 @@ class Scanner:
         self._content = (name, 0)
         self._behind_host = False
         oversized, self._oversized = self._oversized, False
+        found = None
         if name == b"script" and not oversized and _INERT not in self._templates:
             place = self._fed - len(text) + tag.start()
-            self._tag = read_widget_tag(tag, self._address, place) if self._address else None
-        if self._tag is None:
+            found = read_widget_tag(tag, self._address, place) if self._address else None
+        if found is None:
             return tag.end()
         if _UNSURE in self._templates:
             return self._give_up("a template may or may not be a shadow root")
-        self._kept, self._resume, self._awaited = text, tag.end(), b""
-        self._held = len(text) - tag.start()
-        return _END_OF_TEXT
+        return self._report(found, text, tag.start(), tag.end())
 
     def _text_content(self, text: bytes, position: int) -> int:
         assert self._content is not None
@@ -280,13 +294,16 @@ class Scanner:
         undecided = markup.UNDECIDED.match(rest)
         if undecided or (self._foreign and b"<![CDATA[".startswith(rest)):
             self._kept = rest[: len("</") + markup.NAME_LIMIT + 1]
-            if b"<script".startswith(rest.lower()):
+            if b"<script".startswith(rest.lower()) or self._may_end_body(rest):
                 self._held, self._awaited = len(rest), b""
         elif markup.BOGUS_COMMENT_START.match(rest):
             self._kept = b"<?"
         else:
             return self._keep_tag(rest)
         return _END_OF_TEXT
+
+    def _may_end_body(self, rest: bytes) -> bool:
+        return self._hops is not HOPS and b"</body".startswith(rest.lower())
 
     def _keep_tag(self, rest: bytes) -> int:
         start = markup.TAG_START.match(rest)

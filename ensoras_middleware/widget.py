@@ -24,6 +24,7 @@ class Widget:
 
     slug: str | None
     origin: str
+    embed: bool
     exclude: tuple[str, ...]
     identity_path: str | None
     debug: bool

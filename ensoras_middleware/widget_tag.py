@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 DEFAULT_ORIGIN = "https://app.ensoras.com"
 PATH = "/cdn/v1/widget/"
@@ -19,10 +20,24 @@ NONCE = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")  # CSP Level 3, section 2.3.1, non
 TAG_LIMIT = 4096
 
 
+class BodyEnd(NamedTuple):
+    """Where the widget tag goes in a page that has none: before the first real `</body>`.
+
+    `start` is the offset of its `<` in the page, in bytes.
+    """
+
+    start: int
+
+
 def widget_tag(origin: str, slug: str, nonce: str | None = None) -> str:
     """Return the widget tag as Ensoras' dashboard shows it; all arguments are valid ones."""
     attribute = f' nonce="{nonce}"' if nonce else ""
-    return f'<script src="{origin}{PATH}{slug}.js" async defer{attribute}></script>'
+    return f'<script src="{widget_address(origin, slug)}" async defer{attribute}></script>'
+
+
+def widget_address(origin: str, slug: str) -> str:
+    """Return the address of a widget's script."""
+    return f"{origin}{PATH}{slug}.js"
 
 
 def needle(origin: str, slug: str | None) -> bytes:

@@ -97,6 +97,7 @@ class Document:
 class Visit:
     """What one load of a page brought."""
 
+    url: str
     body: bytes
     outcome: str | None
     fields: dict[str, str]
@@ -121,13 +122,14 @@ class Visit:
 class Site:
     """The host's pages at `origin`, by path, and the widget's stand-in at `widget_origin`."""
 
-    def __init__(self, *, tells: bool) -> None:
+    def __init__(self, *, tells: bool, **options: Any) -> None:
         self.pages: dict[str, Document] = {}
         self.told: list[dict[str, Any]] = []  # by the widget's account on its server
         self._reports: list[dict[str, Any]] = []
         self._reported = threading.Condition()
         self.sent = b""  # the body of the last page
         self._tells = tells
+        self._options = {"get_email": lambda connection: ALICE} | options
 
     @contextmanager
     def running(self) -> Iterator[Site]:
@@ -142,8 +144,8 @@ class Site:
                 slug=SLUG,
                 secret=SECRET,
                 origin=self.widget_origin,
-                get_email=lambda connection: ALICE,
                 debug=True,
+                **self._options,
             )
             config = uvicorn.Config(self, lifespan="off", log_level="critical", ws="none")
             server = uvicorn.Server(config)
@@ -306,6 +308,7 @@ class Visitor:
         root = self._protocol.send("DOM.getDocument", {"depth": -1, "pierce": True})["root"]
         left: list[str] = []
         return Visit(
+            url=response.url,
             body=self._site.sent,
             fields=response.headers,
             outcome=response.headers.get("x-ensoras-outcome"),

@@ -95,6 +95,18 @@ def changes_nothing_else(document: bytes, start: int) -> bool:
     return (probed.html or "").replace(PROBE, "", 1) == (_lexbor(text).html or "")
 
 
+def ends_body(before: bytes) -> bool:
+    """Whether ``</body>`` behind this text ends the body for lexbor.
+
+    From there on a comment is the last child of the root, behind the body (the "after body"
+    insertion mode).
+    """
+    comment = f"<!--{PROBE_ID}-->"
+    root = _lexbor(f"{_text(before)}</body>{comment}").root
+    last = root.last_child if root is not None else None
+    return last is not None and last.html == comment and last.prev is not None
+
+
 def is_element_without_scripting(before: bytes) -> bool:
     """Whether the script stays an element, live or not, where scripting is off.
 

@@ -50,6 +50,7 @@ SETTINGS = {
     "secret_file": "ENSORAS_WIDGET_SECRET_FILE",
     "get_email": "ENSORAS_GET_EMAIL",
     "origin": "ENSORAS_WIDGET_ORIGIN",
+    "embed": "ENSORAS_WIDGET_EMBED",
     "exclude": "ENSORAS_EXCLUDE",
     "enabled": "ENSORAS_ENABLED",
     "debug": "ENSORAS_DEBUG",
@@ -222,6 +223,10 @@ DASHBOARD = "from the Ensoras dashboard"
 WRONG: list[tuple[dict[str, Any], str, str, str]] = [
     # options beside the good ones (`...`: left out), setting, cause, remedy
     ({"slug": ...}, "slug", "is missing", "the name in your widget's address"),
+    *(
+        ({"slug": ..., "embed": True, "secret": many}, "slug", "is missing", "so name it")
+        for many in ({"acme": SECRET}, {"acme": SECRET}.get)
+    ),
     *(({"slug": slug}, "slug", "is not a slug", "copy the name") for slug in NOT_SLUGS),
     ({"slug": "YOUR_SLUG"}, "slug", "is not a slug", "copy the name"),
     ({"secret": ...}, "secret", "is missing", f"copy the widget secret {DASHBOARD}"),
@@ -260,7 +265,7 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
     ({"get_email": [email_of]}, "get_email", "must be a function", "or the dotted path of one"),
     *(
         ({switch: value}, switch, "must be True or False", type(value).__name__)
-        for switch in ("enabled", "debug")
+        for switch in ("enabled", "debug", "embed")
         for value in (0, 1, "", "False", "yes", [])
     ),
     *(
@@ -409,6 +414,7 @@ def test_defaults() -> None:
     assert widget.secret("acme") == SECRET.encode()
     assert widget.origin == "https://app.ensoras.com"
     assert widget.exclude == ()
+    assert widget.embed is False
     assert widget.debug is False
     assert widget.get_email is None
 
@@ -428,6 +434,9 @@ def test_defaults() -> None:
         {"get_email": "posixpath.basename"},
         {"origin": "http://localhost:8400"},
         {"exclude": ["/admin"]},
+        {"embed": True},
+        {"embed": True, "secret": {"acme": SECRET, "other": OTHER_SECRET}},
+        {"embed": False, "secret": {"acme": SECRET}, "slug": ...},
         {"enabled": True},
         {"debug": True},
     ],
