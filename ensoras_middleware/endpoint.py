@@ -52,9 +52,7 @@ class IdentityResponse(Signing):
     __slots__ = ("_slug", "body", "fields", "status")
 
     def __init__(self, widget: Widget, request: Request, query: str) -> None:
-        self._widget = widget
-        self._email = None
-        self.outcome = None
+        super().__init__(widget)
         self.status = 204
         self.fields: Fields = []
         self.body = b""

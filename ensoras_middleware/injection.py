@@ -10,42 +10,23 @@ Whatever goes wrong in here ends in the host's own bytes, and one line in the lo
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import cache
-from typing import TYPE_CHECKING
 
-from ensoras_middleware import caching, csp, embedding, snippet
+from ensoras_middleware import caching, embedding, snippet
 from ensoras_middleware.caching import Fields
-from ensoras_middleware.eligibility import Request, refusal, withholds_identity
+from ensoras_middleware.eligibility import Request, refusal
 from ensoras_middleware.log import PROBLEMS, STRANGER, kind_and_place, logger
 from ensoras_middleware.outcome import Outcome
-from ensoras_middleware.signing import Signing
+from ensoras_middleware.placing import Placing
 from ensoras_middleware.widget import Widget
-from ensoras_middleware.widget_tag import BodyEnd
-
-if TYPE_CHECKING:
-    from ensoras_middleware.candidate import WidgetTag
-    from ensoras_middleware.scanner import Scanner
 
 OUTCOME_FIELD = "X-Ensoras-Outcome"
 
-# Where something is put into a page, and what; the text of the identify script among it, if any,
-# and its nonce.
-_Place = tuple[int, bytes, bytes | None, str | None]
 
-
-@cache
-def _scanner_class() -> type[Scanner]:
-    # When the first page is identified: it compiles expressions for some hundredths of a second.
-    from ensoras_middleware.scanner import Scanner
-
-    return Scanner
-
-
-class Injection(Signing):
+class Injection(Placing):
     """What becomes of one response.
 
     Where `outcome` is set by construction, `fields` and the host's own body go out. Elsewhere
-    the adapter goes one of two ways, and tells `user_failed` where reading the user raises
+    the adapter goes one of two ways, and tells `user_failed` where reading the user raises:
 
     * a whole body: `names_widget`, and if it does, the user and `whole`;
     * a stream: the user, `start_stream`, then `feed` for each chunk, and `finish`.
@@ -53,10 +34,7 @@ class Injection(Signing):
     Then `fields` are those that go out.
     """
 
-    __slots__ = (
-        "_blanker", "_governed", "_held", "_host_fields", "_mention", "_nonce", "_refused",
-        "_request", "_scanner", "_script", "_sent", "fields",
-    )  # fmt: skip
+    __slots__ = ("_blanker", "_held", "_sent")
 
     def __init__(
         self,
@@ -67,17 +45,7 @@ class Injection(Signing):
         *,
         exempt: bool = False,  # by a decorator of the view
     ) -> None:
-        self._widget = widget
-        self._request = request
-        self._host_fields = self.fields = fields
-        self.outcome = None
-        self._mention = -1  # where a whole body first names the widget
-        self._email = None  # of the user to identify, canonical
-        self._governed = False  # by a Content-Security-Policy
-        self._nonce: str | None = None  # of a widget tag of ours, perhaps empty, if one may run
-        self._scanner: Scanner | None = None  # while a place is looked for
-        self._refused: set[str] = set()  # the slugs of widget tags that get no script
-        self._script: bytes | None = None  # of a stream, where its text is known beforehand
+        super().__init__(widget, request, fields)
         self._blanker: snippet.IdentityBlanker | None = None
         self._held = b""  # the end of the stream that may belong to a widget tag
         self._sent = 0  # how much of the stream has gone out before it, in bytes
@@ -136,10 +104,9 @@ class Injection(Signing):
         self._look_for_tag(email)
         if self._widget.embed:
             self._look_for_body_end()
-        scanner = self._scanner
-        place = None if scanner is None else self._next_place(scanner, body)
+        place = None if self._scanner is None else self._next_place(self._scanner, body)
         if place is None and self._mention < 0:
-            self._stay_without_widget(scanner)
+            self._stay_without_widget()
             return body
         fields = caching.with_vary_cookie(self._host_fields)
         if self.outcome is Outcome.WITHHELD:
@@ -147,23 +114,22 @@ class Injection(Signing):
         if place is None:
             self._decide(self.outcome or Outcome.NO_TAG, fields)
             return body
-        start, elements, script, nonce = place
-        if script is None:
+        if place.script is None:
             outcome = self.outcome or Outcome.ANONYMOUS
             fields = caching.of_equivalent_body(fields)
         else:
             outcome = Outcome.IDENTIFIED
-            fields = caching.never_reused(self._admitting(fields, script, nonce))
-        body = snippet.inserted(body, start, elements)
+            fields = caching.never_reused(self._admitting(fields, place.script, place.nonce))
+        body = snippet.inserted(body, place.start, place.elements)
         self._decide(outcome, caching.with_content_length(fields, len(body)))
         return body
 
-    def _stay_without_widget(self, scanner: Scanner | None) -> None:
+    def _stay_without_widget(self) -> None:
         """Leave a page alone in which the widget could not be written, whoever asks for it."""
         if self._nonce is None:
             embedding.warn_that_it_cannot_run(self._widget)
             outcome = Outcome.CSP_BLOCKED
-        elif scanner is not None and scanner.doubt is not None:
+        elif self._scanner is not None and self._scanner.doubt is not None:
             outcome = Outcome.AMBIGUOUS
         else:
             outcome = Outcome.NO_WIDGET
@@ -230,7 +196,7 @@ class Injection(Signing):
         place = self._next_place(self._scanner, chunk)
         if place is not None:
             self._scanner = None
-            return snippet.inserted(data, place[0] - self._sent, place[1])
+            return snippet.inserted(data, place.start - self._sent, place.elements)
         if self._scanner is None or self._scanner.ended:
             self._scanner = None
             return data
@@ -258,91 +224,7 @@ class Injection(Signing):
         if held := self.finish():
             yield held
 
-    # Decisions ------------------------------------------------------------------------------
-
-    def _look_for_tag(self, email: object) -> None:
-        """Begin to look for the widget tag, or set why no script may follow."""
-        self._take_email(email)
-        if self._email is None:
-            return
-        self._governed = csp.governs(self._host_fields)
-        if withholds_identity(self._request) or (
-            self._governed and csp.withholds_origin(self._host_fields)
-        ):
-            self._because(Outcome.WITHHELD)
-            self._email = None
-        elif self._governed and csp.lets_no_script_run(self._host_fields):
-            self._because(Outcome.CSP_BLOCKED)
-            self._email = None
-        else:
-            self._scanner = _scanner_class()(self._widget.address)
-
-    def _look_for_body_end(self) -> None:
-        """Begin to look for the end of the body too, where the widget can run."""
-        self._nonce = embedding.nonce_of_widget(self._widget, self._host_fields)
-        if self._nonce is not None:
-            self._scanner = _scanner_class()(self._widget.address, body_end=True)
-
-    def _next_place(self, scanner: Scanner, chunk: bytes) -> _Place | None:
-        """Return the place of the next script, or of the widget where a page has none."""
-        body_end = None
-        found = scanner.feed(chunk)
-        while found is not None:
-            if isinstance(found, BodyEnd):
-                body_end = found
-                if self._mention < 0:
-                    break
-                # In a whole page the widget tag may stand behind it.
-            else:
-                body_end = None
-                place = self._place_before(found)
-                if place is not None or self._scanner is None:
-                    return place
-            found = scanner.feed(b"")
-        if scanner.doubt is not None:
-            self._because(Outcome.AMBIGUOUS)
-            return None
-        return None if body_end is None else self._place_of_widget(body_end)
-
-    def _place_before(self, tag: WidgetTag) -> _Place | None:
-        """Return the place of the identify script, or stop looking for one where none can be."""
-        if self._email is None:
-            self._scanner = None
-        elif tag.dangling:
-            self._because(Outcome.DANGLING)
-            self._scanner = None
-        else:
-            script = self._script
-            if script is None and tag.slug not in self._refused:
-                script = self._script_for(tag.slug)
-            if script is not None and self._may_run(script, tag):
-                element = snippet.script_element(script, tag.nonce)
-                return tag.start, element, script, tag.nonce
-            self._refused.add(tag.slug)
-        return None
-
-    def _place_of_widget(self, body_end: BodyEnd) -> _Place:
-        script, slug, nonce = self._script, self._widget.slug, self._nonce
-        if script is None and self._email is not None and slug is not None:
-            script = self._script_for(slug)
-        elements = b"" if script is None else snippet.script_element(script, nonce)
-        elements += embedding.written_tag(self._widget, nonce)
-        return body_end.start, elements, script, nonce
-
-    def _may_run(self, script: bytes, tag: WidgetTag) -> bool:
-        """Tell whether the policy admits the script, where its header field has left already."""
-        if self.outcome is not Outcome.STREAMING:
-            return True
-        return self._admitting(self.fields, script, tag.nonce) == self.fields
-
-    def _admitting(self, fields: Fields, script: bytes, nonce: str | None) -> Fields:
-        if not self._governed:
-            return fields
-        return csp.admitting(fields, nonce=nonce, hash_source=snippet.hash_source(script))
-
-    def _script_for(self, slug: str) -> bytes | None:
-        identity = self._identity_for(slug)
-        return None if identity is None else snippet.identify_script(identity)
+    # Ends -----------------------------------------------------------------------------------
 
     def leave(self, outcome: Outcome) -> None:
         """Leave the response as it is, for a reason that only the adapter knows."""

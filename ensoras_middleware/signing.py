@@ -19,9 +19,10 @@ class Signing:
 
     __slots__ = ("_email", "_widget", "outcome")
 
-    _widget: Widget
-    _email: str | None  # of the logged-in user, canonical
-    outcome: Outcome | None
+    def __init__(self, widget: Widget) -> None:
+        self._widget = widget
+        self._email: str | None = None  # of the user to identify, canonical
+        self.outcome: Outcome | None = None
 
     def user_failed(self, error: Exception) -> None:
         """There is nobody, for reading the user has raised this."""
