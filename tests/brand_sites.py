@@ -231,7 +231,8 @@ SITES: Mapping[str, Callable[[Any], Generator[Site]]] = {
 def served_starlette(**options: Any) -> Iterator[tuple[str, int]]:
     app = starlette_app(**options)
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="error", ws="none"))
+        config = uvicorn.Config(app, lifespan="off", log_level="error", timeout_keep_alive=60)
+        server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
         try:
