@@ -55,7 +55,6 @@ from django_sites import (
     empty_tables,
     home,
     identified,
-    sites,
     tables,
     warnings_of,
 )
@@ -70,6 +69,9 @@ PAGE_VIEW = {"Sec-Fetch-Dest": "document"}
 LOCALE = "django.middleware.locale.LocaleMiddleware"
 
 
+pytest_plugins = ["django_fixtures"]
+
+
 @pytest.fixture(scope="module", autouse=True)
 def database() -> Iterator[None]:
     with tables():
@@ -80,19 +82,6 @@ def database() -> Iterator[None]:
 def _clean() -> Iterator[None]:
     yield
     empty_tables()
-
-
-@pytest.fixture
-def site() -> Iterator[Callable[..., None]]:
-    with sites() as build:
-        yield build
-
-
-@pytest.fixture(params=[Client, AsgiClient], ids=["wsgi", "asgi"])
-def browser(request: pytest.FixtureRequest) -> Browser:
-    """Visit the site under WSGI or under ASGI; call it for each visitor."""
-    client: Browser = request.param
-    return client
 
 
 @pytest.fixture(params=[(WSGIHandler, run_wsgi), (ASGIHandler, run_asgi)], ids=["wsgi", "asgi"])

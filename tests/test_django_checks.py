@@ -13,7 +13,6 @@ from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
-from django.db import transaction
 from django.test import Client
 from django.urls import path
 from django_ensoras.middleware import EnsorasMiddleware
@@ -40,18 +39,14 @@ from django_sites import (
 
 from ensoras_middleware import ConfigurationError
 
+pytest_plugins = ["django_fixtures"]
+pytestmark = pytest.mark.usefixtures("rolled_back")
+
 
 @pytest.fixture(scope="module", autouse=True)
 def database() -> Iterator[None]:
     with tables():
         yield
-
-
-@pytest.fixture(autouse=True)
-def _clean() -> Iterator[None]:
-    with transaction.atomic():
-        yield
-        transaction.set_rollback(True)
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from adapters import ALICE, BOB, PAGE
 from asgiref.sync import sync_to_async
-from django.db import transaction
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import include, path
@@ -28,37 +27,20 @@ from django_sites import (
     home,
     identified,
     log_in,
-    sites,
     tables,
 )
 
 MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
+pytest_plugins = ["django_fixtures"]
+pytestmark = pytest.mark.usefixtures("rolled_back")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def database() -> Iterator[None]:
     with tables(*ADMIN_APPS, "hijack", "impersonate", "loginas"):
         yield
-
-
-@pytest.fixture(autouse=True)
-def _clean() -> Iterator[None]:
-    with transaction.atomic():
-        yield
-        transaction.set_rollback(True)
-
-
-@pytest.fixture
-def site() -> Iterator[Callable[..., None]]:
-    with sites() as build:
-        yield build
-
-
-@pytest.fixture(params=[Client, AsgiClient], ids=["wsgi", "asgi"])
-def browser(request: pytest.FixtureRequest) -> Browser:
-    """Visit the site under WSGI or under ASGI; call it for each visitor."""
-    client: Browser = request.param
-    return client
 
 
 @dataclass

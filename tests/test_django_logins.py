@@ -16,8 +16,7 @@ from adapters import ALICE, BOB, PAGE
 from django.apps import apps
 from django.contrib.auth.views import LoginView, LogoutView
 from django.core import mail
-from django.db import transaction
-from django.test import Client, override_settings
+from django.test import override_settings
 from django.urls import include, path
 from django_sites import (
     ALLAUTH,
@@ -27,14 +26,12 @@ from django_sites import (
     MESSAGES,
     OTP,
     OTP_APPS,
-    AsgiClient,
     Browser,
     async_home,
     customer,
     home,
     identified,
     log_in,
-    sites,
     tables,
     warnings_of,
 )
@@ -48,31 +45,15 @@ MAILS: dict[str, Any] = (
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
 
 
+pytest_plugins = ["django_fixtures"]
+pytestmark = pytest.mark.usefixtures("rolled_back")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def database() -> Iterator[None]:
     # Without its middleware, allauth refuses to start.
     with tables(*ALLAUTH_APPS, *OTP_APPS, MIDDLEWARE=[ALLAUTH]):
         yield
-
-
-@pytest.fixture(autouse=True)
-def _clean() -> Iterator[None]:
-    with transaction.atomic():
-        yield
-        transaction.set_rollback(True)
-
-
-@pytest.fixture
-def site() -> Iterator[Callable[..., None]]:
-    with sites() as build:
-        yield build
-
-
-@pytest.fixture(params=[Client, AsgiClient], ids=["wsgi", "asgi"])
-def browser(request: pytest.FixtureRequest) -> Browser:
-    """Visit the site under WSGI or under ASGI; call it for each visitor."""
-    client: Browser = request.param
-    return client
 
 
 # django.contrib.auth --------------------------------------------------------------------------

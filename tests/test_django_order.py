@@ -15,7 +15,6 @@ import pytest
 from adapters import ALICE, BOB, PAGE
 from django.contrib.auth.models import User
 from django.core.cache import cache
-from django.db import transaction
 from django.http import HttpResponse
 from django.middleware.gzip import GZipMiddleware
 from django.test import Client
@@ -50,17 +49,14 @@ COMPRESSION = "compression_middleware.middleware.CompressionMiddleware"
 HTTP_COMPRESSION = "django_http_compression.middleware.HttpCompressionMiddleware"
 
 
+pytest_plugins = ["django_fixtures"]
+pytestmark = pytest.mark.usefixtures("rolled_back")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def database() -> Iterator[None]:
     with tables():
         yield
-
-
-@pytest.fixture(autouse=True)
-def _clean() -> Iterator[None]:
-    with transaction.atomic():
-        yield
-        transaction.set_rollback(True)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ import pytest
 from adapters import ALICE, PAGE, SECRET, TAG, identify_script
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import transaction
 from django.http import HttpResponse
 from django.template import engines
 from django.test import Client
@@ -26,7 +25,6 @@ from django_sites import (
     checks,
     home,
     identified,
-    sites,
     tables,
 )
 from oidc_provider import Provider, oidc_provider
@@ -36,30 +34,14 @@ BLOCKS = re.findall(r"```(python|html\+django)\n(.*?)```", DOCUMENT, re.DOTALL)
 REMOTE_USER = "django.contrib.auth.middleware.RemoteUserMiddleware"
 
 
+pytest_plugins = ["django_fixtures"]
+pytestmark = pytest.mark.usefixtures("rolled_back")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def database() -> Iterator[None]:
     with tables():
         yield
-
-
-@pytest.fixture(autouse=True)
-def _clean() -> Iterator[None]:
-    with transaction.atomic():
-        yield
-        transaction.set_rollback(True)
-
-
-@pytest.fixture
-def site() -> Iterator[Callable[..., None]]:
-    with sites() as build:
-        yield build
-
-
-@pytest.fixture(params=[Client, AsgiClient], ids=["wsgi", "asgi"])
-def browser(request: pytest.FixtureRequest) -> Browser:
-    """Visit the site under WSGI or under ASGI; call it for each visitor."""
-    client: Browser = request.param
-    return client
 
 
 def block(words: str) -> str:
