@@ -46,7 +46,8 @@ if not settings.configured:
         DATABASES={
             "default": {
                 "ENGINE": "django.db.backends.sqlite3",
-                "NAME": ":memory:",
+                # Only `django_sites.tables` makes one: a connection from before it would stay open.
+                "NAME": "/nowhere/outside-of-tables.sqlite3",
                 # A file, in which threads wait for each other; tables in memory refuse at once.
                 "TEST": {"NAME": f"{tempfile.gettempdir()}/ensoras-{os.getpid()}.sqlite3"},
             }

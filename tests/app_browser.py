@@ -101,6 +101,7 @@ def served(app: ASGIApp) -> Iterator[int]:
     # With the protocol named asyncio sets TCP_NODELAY, else every answer takes 40 ms.
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
+        listener.listen()  # now, since the first request may come before the server
         config = uvicorn.Config(app, lifespan="off", log_level="critical", ws="none")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -250,6 +250,7 @@ def _listener() -> Iterator[socket.socket]:
     # With the protocol named asyncio sets TCP_NODELAY, else every answer takes 40 ms.
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
+        listener.listen()  # now, since the first request may come before the server
         yield listener
 
 

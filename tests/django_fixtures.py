@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+from django.core.cache import cache
 from django.db import transaction
 from django.test import Client
 from django_sites import AsgiClient, Browser, sites
@@ -12,10 +13,11 @@ from django_sites import AsgiClient, Browser, sites
 
 @pytest.fixture
 def rolled_back() -> Iterator[None]:
-    """Undo what a test writes into tables."""
+    """Undo what a test writes into tables, and what Django caches."""
     with transaction.atomic():
         yield
         transaction.set_rollback(True)
+    cache.clear()
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from django.http import HttpResponse
 from django.template import engines
 from django.test import override_settings
 from django.urls import path
+from django_sites import tables
 
 from ensoras_middleware import secret_from_file
 
@@ -125,7 +126,7 @@ def test_secrets_in_a_table(
     (tmp_path / "shop/__init__.py").touch()
     (tmp_path / "shop/models.py").write_text(MODELS)
     monkeypatch.syspath_prepend(tmp_path)
-    with override_settings(INSTALLED_APPS=[*settings.INSTALLED_APPS, "shop"]):
+    with tables(), override_settings(INSTALLED_APPS=[*settings.INSTALLED_APPS, "shop"]):
         from shop.models import Brand  # type: ignore[import-not-found]
 
         with connection.schema_editor() as editor:

@@ -64,6 +64,7 @@ class Server:
         # With the protocol named asyncio sets TCP_NODELAY, else every answer takes 40 ms.
         with socket.socket(proto=socket.IPPROTO_TCP) as listener:
             listener.bind(("127.0.0.1", 0))
+            listener.listen()  # now, since the first request may come before the server
             self.origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
             thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
             thread.start()
