@@ -21,17 +21,14 @@ def current_users_email(widget: Widget) -> Any:
         return None
     from flask_login import current_user
 
-    if (
-        not current_user
-        or not _holds(current_user.is_authenticated)
-        or not _holds(current_user.is_active)
-    ):
+    user: Any = current_user._get_current_object()  # the proxy looks for it at each attribute
+    if not user or not _holds(user.is_authenticated) or not _holds(user.is_active):
         return None
     security = current_app.extensions.get("security")
     confirmable = getattr(security, "confirmable", False) and not widget.trust_emails
-    if confirmable and current_user.confirmed_at is None:
+    if confirmable and user.confirmed_at is None:
         raise NotSigned(Outcome.UNVERIFIED)
-    return email_of(current_user, trusted=widget.trust_emails)
+    return email_of(user, trusted=widget.trust_emails)
 
 
 def _holds(flag: Any) -> bool:
