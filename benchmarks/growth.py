@@ -148,7 +148,7 @@ def _draw(path: Path, curves: Mapping[str, Curves]) -> None:
     matplotlib.rcParams["svg.hashsalt"] = "ensoras"
     from matplotlib import pyplot
 
-    figure, charts = pyplot.subplots(3, 1, figsize=(9, 16), layout="constrained")
+    figure, charts = pyplot.subplots(3, 1, figsize=(10, 20), layout="constrained")
     for axes, (title, lines) in zip(charts, curves.items(), strict=True):
         for name, points in lines.items():
             sizes, values = zip(*points, strict=True)
@@ -159,6 +159,6 @@ def _draw(path: Path, curves: Mapping[str, Curves]) -> None:
         ticks = sorted({size for points in lines.values() for size, _ in points})
         axes.set_xticks(ticks, map(_size, ticks), fontsize=7)
         axes.set_title(_TITLES[title], fontsize=10)
-        axes.legend(fontsize=6, ncols=2, loc="center left", bbox_to_anchor=(1, 0.5))
+        axes.legend(fontsize=6, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.06))
     figure.savefig(path, format="svg", metadata={"Date": None})
     pyplot.close(figure)
