@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 
 from ensoras_middleware.identity import Identity
@@ -61,6 +62,16 @@ def _json(value: str) -> str:
 def _escape(char: re.Match[str]) -> str:
     units = char[0].encode("utf-16-be", "surrogatepass")  # two of them beyond U+FFFF
     return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
+
+
+def identity_of_script(text: bytes) -> Identity | None:
+    """Return whom an identify script tells of, or `None` where the text is none."""
+    if not (text.startswith(_CALL_START) and text.endswith(_AFTER)):
+        return None
+    try:
+        return Identity(**json.loads(text[len(_BEFORE) : -len(_AFTER)]))
+    except (ValueError, TypeError):
+        return None
 
 
 def script_element(script: bytes, nonce: str | None) -> bytes:
