@@ -28,7 +28,6 @@ from ensoras_middleware.environ import RESPONSIBLE, SWITCHED_OFF
 from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.identity import email_of
 from ensoras_middleware.injection import Injection
-from ensoras_middleware.log import is_debugging, logger
 from ensoras_middleware.options import Options, widget_from_keywords
 from ensoras_middleware.order import FirstCall, tell_of_no_user, tell_of_unknown_user
 from ensoras_middleware.outcome import Outcome
@@ -37,6 +36,10 @@ from ensoras_middleware.widget import Widget
 
 # Extensions by which the server sends a file that never passes here as bytes.
 _FILES = ("http.response.pathsend", "http.response.zerocopysend")
+
+# Beside the responsible layer, in a list that copies of the scope share: the identity endpoint has
+# told its outcome.
+_TOLD = "told"
 
 _PRECONDITIONS = frozenset([b"if-none-match", b"if-modified-since"])
 
@@ -75,7 +78,7 @@ class EnsorasMiddleware:
         if (
             widget is None
             or scope["type"] != "http"
-            or scope.setdefault(RESPONSIBLE, self) is not self
+            or scope.setdefault(RESPONSIBLE, [self])[0] is not self
         ):
             await self.app(scope, receive, send)
             return
@@ -138,11 +141,9 @@ class _Response:
             if not isinstance(headers, (list, tuple)):  # may be read only once
                 headers = list(headers)
                 message = {**message, "headers": headers}
-            if _is_html(headers) or self._widget.debug:
+            if _is_html(headers) or (self._widget.wants_every_outcome() and self._is_untold()):
                 await self._take_start(message, headers)
             else:
-                if is_debugging():
-                    logger.debug("%s", Outcome.NOT_HTML)
                 if self._injection is not None:
                     await self.flush()
                 self.passing = True
@@ -229,6 +230,9 @@ class _Response:
         self._scope["headers"] = self._headers if untouched else [*shown, *self.hidden]
         self.hidden = None
 
+    def _is_untold(self) -> bool:
+        return _TOLD not in self._scope.get(RESPONSIBLE, ())
+
     def _request(self) -> Request:
         return _request(self._method, _path(self._path, self._root), self._headers)
 
@@ -243,7 +247,7 @@ async def identity_endpoint(request: StarletteRequest) -> Response:
 
     Raises `ConfigurationError` where no `EnsorasMiddleware` is around it.
     """
-    layer = request.scope.get(RESPONSIBLE)
+    layer, *_ = marks = request.scope.get(RESPONSIBLE, [None])
     if not isinstance(layer, EnsorasMiddleware) or layer._widget is None:
         if SWITCHED_OFF in request.scope:
             return Response(status_code=404)
@@ -251,6 +255,7 @@ async def identity_endpoint(request: StarletteRequest) -> Response:
             "identity_endpoint has no EnsorasMiddleware around it: add the middleware to the same "
             "application, or to one around it."
         )
+    marks.append(_TOLD)
     return await _identity(layer._widget, request.scope)
 
 

@@ -21,7 +21,6 @@ from urllib.parse import parse_qs
 from ensoras_middleware.caching import NEVER_REUSED, Fields
 from ensoras_middleware.eligibility import Request
 from ensoras_middleware.injection import OUTCOME_FIELD
-from ensoras_middleware.log import logger
 from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.signing import Signing
 from ensoras_middleware.widget import Widget
@@ -91,7 +90,7 @@ class IdentityResponse(Signing):
             self.fields.append(("Content-Length", str(len(self.body))))
         if self._widget.debug:
             self.fields.append((OUTCOME_FIELD, self.outcome.value))
-        logger.debug("%s", self.outcome.value)
+        self._widget.tell(self.outcome)
 
 
 def _is_own_script(request: Request) -> bool:

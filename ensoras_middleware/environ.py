@@ -8,7 +8,8 @@ from typing import Any
 from ensoras_middleware.eligibility import Request, hides_preconditions
 from ensoras_middleware.widget import Widget
 
-# The key, in a scope too, of the layer of this middleware that is responsible for the response.
+# The key, in a scope too, of the layer of this middleware that is responsible for the response;
+# `None` is there once the identity endpoint has told its outcome.
 RESPONSIBLE = "ensoras_middleware.layer"
 
 # The same for a layer that is switched off, and so is never responsible.

@@ -181,8 +181,9 @@ class Injection(Placing):
         held, self._held = self._held, b""
         try:
             return self._feed(held, chunk)
-        except Exception as error:
-            return self._failed(error, held + chunk if held else chunk)
+        except Exception as error:  # its outcome has been told, with the fields
+            self._stop_for(error)
+            return held + chunk if held else chunk
 
     def _feed(self, held: bytes, chunk: bytes) -> bytes:
         if self._blanker is not None:
@@ -233,18 +234,16 @@ class Injection(Placing):
     def _decide(self, outcome: Outcome, fields: Fields) -> None:
         self.outcome = outcome
         self.fields = fields
-        if self._widget.debug and not _tells_outcome(fields):
+        if self._widget.debug:
             self.fields = [*fields, (OUTCOME_FIELD, outcome.value)]
-        logger.debug("%s", outcome.value)
+        self._widget.tell(outcome)
 
     def _failed(self, error: Exception, body: bytes) -> bytes:
-        where = kind_and_place(error)
-        self._widget.warn_once(where, PROBLEMS[Outcome.ERROR], where)
-        self._scanner = None
+        self._stop_for(error)
         self._decide(Outcome.ERROR, self._host_fields)
         return body
 
-
-def _tells_outcome(fields: Fields) -> bool:
-    """Tell whether the response has an outcome already, as that of the identity endpoint has."""
-    return any(name.lower() == OUTCOME_FIELD.lower() for name, _ in fields)
+    def _stop_for(self, error: Exception) -> None:
+        where = kind_and_place(error)
+        self._widget.warn_once(where, PROBLEMS[Outcome.ERROR], where)
+        self._scanner = None

@@ -9,7 +9,7 @@ from ensoras_middleware.outcome import Outcome
 
 logger = logging.getLogger("ensoras_middleware")
 
-# Asked for every response that is no page: it costs half of a call that logs nothing.
+# It costs half of a call that logs nothing.
 is_debugging = partial(logger.isEnabledFor, logging.DEBUG)
 
 # The outcomes that a site should do something about, with the remedy.
@@ -82,6 +82,7 @@ WRONG_ORDER = {
     ),
 }
 
+ON_OUTCOME_FAILED = "`on_outcome` failed, and the response went out all the same: %s"
 
 CANNOT_RUN = (
     "A page's Content-Security-Policy does not let the Ensoras widget run, so it was not written "

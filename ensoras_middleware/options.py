@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypedDict
 
 from ensoras_middleware.errors import ConfigurationError
+from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.secret import (
     CheckedSource,
     SecretFile,
@@ -46,9 +47,12 @@ SETTINGS = {
     "identity_path": "ENSORAS_IDENTITY_PATH",
     "enabled": "ENSORAS_ENABLED",
     "debug": "ENSORAS_DEBUG",
+    "on_outcome": "ENSORAS_ON_OUTCOME",
 }
 # A site's own code gives `secret=secret_from_file(path)`; a settings file has no room for that.
 _NO_KEYWORD = "secret_file"
+
+_DOTTED_PATHS = {"get_email": "shop.customers.email_of", "on_outcome": "shop.metrics.count"}
 
 _ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?/?", re.I | re.A)
 _PATH = re.compile(r"(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~-]+)+")
@@ -69,6 +73,7 @@ class Options(TypedDict, total=False):
     identity_path: str
     enabled: bool
     debug: bool
+    on_outcome: Callable[[Outcome], object] | str
 
 
 def options_from_settings(settings: Mapping[str, object]) -> dict[str, object]:
@@ -127,7 +132,8 @@ def widget_from(options: Mapping[str, object]) -> Widget | None:
         exclude=_exclude(options),
         identity_path=_identity_path(options),
         debug=_switch(options, "debug", default=False),
-        get_email=_get_email(options),
+        on_outcome=_on_outcome(options),
+        get_email=_function(options, "get_email"),
         trust_emails=_switch(options, "trust_emails", default=False),
         allow_impersonation=_switch(options, "allow_impersonation", default=False),
         needle=needle(origin, slug),
@@ -290,20 +296,30 @@ def _switch(options: Mapping[str, object], keyword: str, *, default: bool) -> bo
     return value
 
 
-def _get_email(options: Mapping[str, object]) -> Callable[..., Any] | None:
-    get_email = options.get("get_email")
-    if isinstance(get_email, str):
-        path = get_email
+def _on_outcome(options: Mapping[str, object]) -> Callable[[Outcome], object] | None:
+    on_outcome = _function(options, "on_outcome")
+    if on_outcome is not None and is_async(on_outcome):
+        raise ConfigurationError(
+            f"{_named('on_outcome')} is asynchronous, but is called while a response goes out, and "
+            "never awaited: give a plain function that counts and returns."
+        )
+    return on_outcome
+
+
+def _function(options: Mapping[str, object], keyword: str) -> Callable[..., Any] | None:
+    function = options.get(keyword)
+    if isinstance(function, str):
+        path = function
         module, _, name = path.rpartition(".")
         try:
-            get_email = getattr(importlib.import_module(module), name)
+            function = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError, TypeError, ValueError) as error:
             raise ConfigurationError(
-                f'{_named("get_email")} "{path}" cannot be imported ({type(error).__name__}): give '
-                'the dotted path of a function, like "shop.customers.email_of".'
+                f'{_named(keyword)} "{path}" cannot be imported ({type(error).__name__}): give '
+                f'the dotted path of a function, like "{_DOTTED_PATHS[keyword]}".'
             ) from error
-    if get_email is not None and not callable(get_email):
+    if function is not None and not callable(function):
         raise ConfigurationError(
-            f"{_named('get_email')} must be a function, or the dotted path of one."
+            f"{_named(keyword)} must be a function, or the dotted path of one."
         )
-    return get_email
+    return function

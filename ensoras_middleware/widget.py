@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ensoras_middleware.log import logger
+from ensoras_middleware.log import ON_OUTCOME_FAILED, is_debugging, kind_and_place, logger
+from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.secret import CheckedSource
 
 # Of one process: kinds may name the slug of a page, and a page may hold what its visitors wrote.
@@ -19,7 +20,8 @@ class Widget:
     """One valid configuration.
 
     `slug` is `None` where the page's widget tag says which widget it is. `get_email` is `None`
-    where the framework's own user is read, `identity_path` where there is no identity endpoint.
+    where the framework's own user is read, `identity_path` where there is no identity endpoint,
+    `on_outcome` where nobody counts.
     """
 
     slug: str | None
@@ -28,6 +30,7 @@ class Widget:
     exclude: tuple[str, ...]
     identity_path: str | None
     debug: bool
+    on_outcome: Callable[[Outcome], object] | None = field(repr=False)
     get_email: Callable[..., Any] | None = field(repr=False)
     trust_emails: bool
     allow_impersonation: bool
@@ -46,6 +49,20 @@ class Widget:
     def excludes(self, path: str) -> bool:
         """Tell whether a path, without the root path, is never touched."""
         return any(path == one or path.startswith(one + "/") for one in self.exclude)
+
+    def wants_every_outcome(self) -> bool:
+        """Tell whether somebody looks at the outcomes of answers that are no pages, too."""
+        return self.debug or self.on_outcome is not None or is_debugging()
+
+    def tell(self, outcome: Outcome) -> None:
+        """Tell the outcome of a response, once for each, to the log and to `on_outcome`."""
+        logger.debug("%s", outcome.value)
+        if self.on_outcome is not None:
+            try:
+                self.on_outcome(outcome)
+            except Exception as error:
+                where = kind_and_place(error)
+                self.warn_once(where, ON_OUTCOME_FAILED, where)
 
     def warn_once(self, kind: str, message: str, *arguments: object) -> None:
         """Log a problem the first time that its kind turns up."""

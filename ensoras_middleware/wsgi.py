@@ -25,9 +25,7 @@ from ensoras_middleware.environ import (
 )
 from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.injection import Injection
-from ensoras_middleware.log import is_debugging, logger
 from ensoras_middleware.options import Options, require_sync, widget_from_keywords
-from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.signing import Signing
 from ensoras_middleware.widget import Widget
 
@@ -119,9 +117,9 @@ class _Response:
             return self._server_start(status, headers, *_given(exc_info))
         if not isinstance(headers, list):  # may be read only once
             headers = list(headers)
-        if not (_may_be_page(headers) or self._widget.debug):
-            if is_debugging():
-                logger.debug("%s", Outcome.NOT_HTML)
+        if not (
+            _may_be_page(headers) or (self._widget.wants_every_outcome() and self._is_untold())
+        ):
             self.passing, self._start = True, None
             if exc_info is None:
                 write = self._server_start(status, headers)
@@ -238,6 +236,9 @@ class _Response:
         fields = list(self._injection.fields)
         self._server_write = self._server_start(status, fields, *_given(exc_info))
         return self._server_write
+
+    def _is_untold(self) -> bool:
+        return self._environ.get(RESPONSIBLE, self) is not None
 
     def _request(self) -> Request:
         return _request(self._method, self._path, self._environ)

@@ -54,6 +54,7 @@ SETTINGS = {
     "exclude": "ENSORAS_EXCLUDE",
     "enabled": "ENSORAS_ENABLED",
     "debug": "ENSORAS_DEBUG",
+    "on_outcome": "ENSORAS_ON_OUTCOME",
 }
 ENVIRONMENT = [SETTINGS["slug"], SETTINGS["secret"], SETTINGS["secret_file"]]
 
@@ -220,6 +221,14 @@ NOT_IMPORTABLE = [
 
 DASHBOARD = "from the Ensoras dashboard"
 
+
+class AsyncCallable:
+    async def __call__(self, request: object) -> str:
+        return ALICE
+
+
+ASYNC = [async_email_of, functools.partial(async_email_of), AsyncCallable(), "asyncio.sleep"]
+
 WRONG: list[tuple[dict[str, Any], str, str, str]] = [
     # options beside the good ones (`...`: left out), setting, cause, remedy
     ({"slug": ...}, "slug", "is missing", "the name in your widget's address"),
@@ -263,6 +272,12 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
     ({"get_email": "os.sep"}, "get_email", "must be a function", "or the dotted path of one"),
     ({"get_email": 7}, "get_email", "must be a function", "or the dotted path of one"),
     ({"get_email": [email_of]}, "get_email", "must be a function", "or the dotted path of one"),
+    ({"on_outcome": "shop.count"}, "on_outcome", "cannot be imported", '"shop.metrics.count"'),
+    ({"on_outcome": []}, "on_outcome", "must be a function", "or the dotted path of one"),
+    *(
+        ({"on_outcome": function}, "on_outcome", "is asynchronous", "give a plain function")
+        for function in ASYNC
+    ),
     *(
         ({switch: value}, switch, "must be True or False", type(value).__name__)
         for switch in ("enabled", "debug", "embed")
@@ -417,6 +432,7 @@ def test_defaults() -> None:
     assert widget.embed is False
     assert widget.debug is False
     assert widget.get_email is None
+    assert widget.on_outcome is None
 
 
 @any_door
@@ -432,6 +448,8 @@ def test_defaults() -> None:
         {"secret": lambda slug: SECRET, "slug": ...},
         {"get_email": email_of},
         {"get_email": "posixpath.basename"},
+        {"on_outcome": print},
+        {"on_outcome": "posixpath.basename"},
         {"origin": "http://localhost:8400"},
         {"exclude": ["/admin"]},
         {"embed": True},
@@ -726,12 +744,6 @@ class TestOff:
         assert scope == {"type": "http", "ensoras_middleware.off": True}
 
 
-class AsyncCallable:
-    async def __call__(self, request: object) -> str:
-        return ALICE
-
-
-ASYNC = [async_email_of, functools.partial(async_email_of), AsyncCallable(), "asyncio.sleep"]
 SYNC_DOORS = ("wsgi", "flask", "django-wsgi")
 
 
@@ -773,6 +785,7 @@ class TestGetEmail:
         """A path names any callable that can be imported."""
         assert built(GOOD | {"get_email": "posixpath.basename"}).get_email is posixpath.basename
         assert built(GOOD | {"get_email": "os.path.basename"}).get_email is os.path.basename
+        assert built(GOOD | {"on_outcome": "posixpath.isabs"}).on_outcome is posixpath.isabs
         assert built(GOOD | {"get_email": email_of}).get_email is email_of
 
     def test_dotted_path_is_asked(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -388,19 +388,6 @@ def test_the_route_is_of_the_layer_that_is_responsible() -> None:
     assert json.loads(run_asgi(outer, "GET", PATH, FETCH).body) == identity_of(ALICE)
 
 
-@every_site
-@pytest.mark.parametrize(
-    ("email", "headers", "outcome"),
-    [(ALICE, FETCH, "identified"), (None, FETCH, "anonymous"), (ALICE, {}, "withheld")],
-)
-def test_debug_tells_the_outcome(
-    name: str, email: str | None, headers: dict[str, str], outcome: str
-) -> None:
-    """Once, and not that of the layer that the answer passes."""
-    answer = get(serve(name, email, debug=True), headers=headers)
-    assert answer["x-ensoras-outcome"] == outcome
-
-
 async def asynchronous(request: Any) -> str:
     await asyncio.sleep(0)
     return BOB

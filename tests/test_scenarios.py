@@ -697,37 +697,6 @@ def test_a_stream_never_leaves_with_somebody_elses_identity(
     assert answer.body == (identified(blanked) if user else blanked) + b"!"
 
 
-# Debugging ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("host", "user", "outcome"),
-    [
-        (page(), ALICE, "identified"),
-        (page(), None, "anonymous"),
-        (page(), "nobody", "email-refused"),
-        (page(body=b"<p>"), ALICE, "no-widget"),
-        (page(body=b"<!--" + TAG), ALICE, "no-tag"),
-        (page(body=b"<frameset>" + TAG), ALICE, "ambiguous"),
-        (Host(headers=[("Content-Type", "text/css")]), ALICE, "not-html"),
-        (page(("Content-Encoding", "gzip")), ALICE, "encoded"),
-        (page(("Content-Disposition", "attachment")), ALICE, "attachment"),
-        (page(status=206), ALICE, "status"),
-        (Host(headers=[("Content-Type", "text/html; charset=utf-7")]), ALICE, "charset"),
-        (page(("Content-Security-Policy", "sandbox")), ALICE, "withheld"),
-        (page(("Content-Security-Policy", "script-src 'none'")), ALICE, "csp-blocked"),
-        (stream(PAGE[:30], PAGE[30:]), ALICE, "streaming"),
-        (stream(PAGE[:30], PAGE[30:]), None, "anonymous"),
-    ],
-)
-def test_debug_tells_the_outcome_of_every_response(
-    adapter: str, host: Host, user: str | None, outcome: str
-) -> None:
-    """In `X-Ensoras-Outcome`, and nowhere without `debug`."""
-    assert serve(adapter, host, user, debug=True).get()["X-Ensoras-Outcome"] == outcome
-    assert serve(adapter, host, user).get()["X-Ensoras-Outcome"] is None
-
-
 # Secrets --------------------------------------------------------------------------------------
 
 

@@ -31,9 +31,7 @@ from ensoras_middleware.environ import (
     show_preconditions,
 )
 from ensoras_middleware.injection import Injection
-from ensoras_middleware.log import is_debugging, logger
 from ensoras_middleware.options import require_sync, widget_from
-from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.secret import is_async
 
 
@@ -75,7 +73,7 @@ class EnsorasMiddleware:
             response: HttpResponseBase = self.get_response(request)
         finally:
             _show_preconditions(request)
-        if not self._may_be_page(response):
+        if not self._may_be_page(request, response):
             return response
         injection = self._injection(path, request, response)
         if not _needs_user(injection, response):
@@ -91,7 +89,7 @@ class EnsorasMiddleware:
             response: HttpResponseBase = await self.get_response(request)
         finally:
             _show_preconditions(request)
-        if not self._may_be_page(response):
+        if not self._may_be_page(request, response):
             return response
         injection = self._injection(path, request, response)
         if not _needs_user(injection, response):
@@ -125,6 +123,7 @@ class EnsorasMiddleware:
         """Answer as the identity endpoint does; see `views`."""
         query = request.META.get("QUERY_STRING", "")
         response = IdentityResponse(self._widget, _request(request.path_info, request), query)
+        marks_of(request)[RESPONSIBLE] = None
         if response.outcome is None:
             email, get_email = None, self._get_email
             try:
@@ -145,8 +144,7 @@ class EnsorasMiddleware:
         self._process_view(request, view)
 
     def _is_responsible(self, request: HttpRequest) -> bool:
-        marks = getattr(request, "scope", request.META)
-        return marks.setdefault(RESPONSIBLE, self) is self
+        return marks_of(request).setdefault(RESPONSIBLE, self) is self
 
     def _hide_preconditions(self, request: HttpRequest) -> None:
         if has_preconditions(request.META) and hide_preconditions(
@@ -154,12 +152,10 @@ class EnsorasMiddleware:
         ):
             _forget_headers(request)
 
-    def _may_be_page(self, response: HttpResponseBase) -> bool:
-        if is_html(response.headers.get("Content-Type")) or self._widget.debug:
+    def _may_be_page(self, request: HttpRequest, response: HttpResponseBase) -> bool:
+        if is_html(response.headers.get("Content-Type")):
             return True
-        if is_debugging():
-            logger.debug("%s", Outcome.NOT_HTML)
-        return False
+        return self._widget.wants_every_outcome() and self._is_responsible(request)
 
     def _injection(self, path: str, request: HttpRequest, response: HttpResponseBase) -> Injection:
         return Injection(
@@ -169,6 +165,12 @@ class EnsorasMiddleware:
             list(response.headers.items()),
             exempt=_is_exempt(getattr(request.resolver_match, "func", None)),
         )
+
+
+def marks_of(request: HttpRequest) -> dict[str, Any]:
+    """Return where the layers of this middleware around a request see each other's marks."""
+    marks: dict[str, Any] = getattr(request, "scope", request.META)
+    return marks
 
 
 def _is_exempt(view: Any) -> bool:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse
 
 from django_ensoras.conf import options
-from django_ensoras.middleware import EnsorasMiddleware
+from django_ensoras.middleware import EnsorasMiddleware, marks_of
 from ensoras_middleware.environ import RESPONSIBLE
 from ensoras_middleware.errors import ConfigurationError
 
@@ -19,8 +17,7 @@ def identity(request: HttpRequest) -> HttpResponse:
 
     Raises `ConfigurationError` where the middleware is not there.
     """
-    marks: dict[str, Any] = getattr(request, "scope", request.META)
-    layer = marks.get(RESPONSIBLE)
+    layer = marks_of(request).get(RESPONSIBLE)
     if isinstance(layer, EnsorasMiddleware):
         return layer.identity(request)
     if options().get("enabled") is False:

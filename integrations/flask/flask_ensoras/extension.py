@@ -35,14 +35,12 @@ from ensoras_middleware.environ import (
 )
 from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.injection import Injection
-from ensoras_middleware.log import is_debugging, logger
 from ensoras_middleware.options import (
     options_from_settings,
     require_sync,
     widget_from,
     widget_tag_from,
 )
-from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.secret import CheckedSource
 from ensoras_middleware.signing import Signing
 from ensoras_middleware.widget import Widget
@@ -145,9 +143,7 @@ class Ensoras:
 
     def _after_request(self, widget: Widget, response: Response) -> Response:
         _show_preconditions(current_app)
-        if not (is_html(response.headers.get("Content-Type")) or widget.debug):
-            if is_debugging():
-                logger.debug("%s", Outcome.NOT_HTML)
+        if not (is_html(response.headers.get("Content-Type")) or widget.wants_every_outcome()):
             return response
         if not self._is_responsible():
             return response
@@ -181,6 +177,7 @@ class Ensoras:
     def _identity(self, widget: Widget) -> Response:
         query = request.query_string.decode("latin-1")
         response = IdentityResponse(widget, request_of(request.environ), query)
+        request.environ[RESPONSIBLE] = None
         if response.outcome is None:
             response.give(self._email(response, widget))
         answer = Response(response.body, response.status)
