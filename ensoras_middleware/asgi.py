@@ -28,6 +28,7 @@ from ensoras_middleware.environ import RESPONSIBLE, SWITCHED_OFF
 from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.identity import email_of
 from ensoras_middleware.injection import Injection
+from ensoras_middleware.log import is_debugging
 from ensoras_middleware.options import Options, widget_from_keywords
 from ensoras_middleware.order import FirstCall, tell_of_no_user, tell_of_unknown_user
 from ensoras_middleware.outcome import Outcome
@@ -141,7 +142,8 @@ class _Response:
             if not isinstance(headers, (list, tuple)):  # may be read only once
                 headers = list(headers)
                 message = {**message, "headers": headers}
-            if _is_html(headers) or (self._widget.wants_every_outcome() and self._is_untold()):
+            wanted = self._widget.wants_every_outcome or is_debugging()
+            if _is_html(headers) or (wanted and self._is_untold()):
                 await self._take_start(message, headers)
             else:
                 if self._injection is not None:

@@ -125,14 +125,16 @@ def widget_from(options: Mapping[str, object]) -> Widget | None:
     source = _secret_source(options)
     slug = _slug_or_any(options, source)
     origin = _origin(options)
+    debug, on_outcome = _switch(options, "debug", default=False), _on_outcome(options)
     return Widget(
         slug=slug,
         origin=origin,
         embed=_embed(options, slug),
         exclude=_exclude(options),
         identity_path=_identity_path(options),
-        debug=_switch(options, "debug", default=False),
-        on_outcome=_on_outcome(options),
+        debug=debug,
+        on_outcome=on_outcome,
+        wants_every_outcome=debug or on_outcome is not None,
         get_email=_function(options, "get_email"),
         trust_emails=_switch(options, "trust_emails", default=False),
         allow_impersonation=_switch(options, "allow_impersonation", default=False),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ensoras_middleware.log import ON_OUTCOME_FAILED, is_debugging, kind_and_place, logger
+from ensoras_middleware.log import ON_OUTCOME_FAILED, kind_and_place, logger
 from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.secret import CheckedSource
 
@@ -31,6 +31,7 @@ class Widget:
     identity_path: str | None
     debug: bool
     on_outcome: Callable[[Outcome], object] | None = field(repr=False)
+    wants_every_outcome: bool  # those of answers that are no pages, too
     get_email: Callable[..., Any] | None = field(repr=False)
     trust_emails: bool
     allow_impersonation: bool
@@ -49,10 +50,6 @@ class Widget:
     def excludes(self, path: str) -> bool:
         """Tell whether a path, without the root path, is never touched."""
         return any(path == one or path.startswith(one + "/") for one in self.exclude)
-
-    def wants_every_outcome(self) -> bool:
-        """Tell whether somebody looks at the outcomes of answers that are no pages, too."""
-        return self.debug or self.on_outcome is not None or is_debugging()
 
     def tell(self, outcome: Outcome) -> None:
         """Tell the outcome of a response, once for each, to the log and to `on_outcome`."""

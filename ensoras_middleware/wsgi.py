@@ -25,6 +25,7 @@ from ensoras_middleware.environ import (
 )
 from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.injection import Injection
+from ensoras_middleware.log import is_debugging
 from ensoras_middleware.options import Options, require_sync, widget_from_keywords
 from ensoras_middleware.signing import Signing
 from ensoras_middleware.widget import Widget
@@ -117,9 +118,8 @@ class _Response:
             return self._server_start(status, headers, *_given(exc_info))
         if not isinstance(headers, list):  # may be read only once
             headers = list(headers)
-        if not (
-            _may_be_page(headers) or (self._widget.wants_every_outcome() and self._is_untold())
-        ):
+        wanted = self._widget.wants_every_outcome or is_debugging()
+        if not (_may_be_page(headers) or (wanted and self._is_untold())):
             self.passing, self._start = True, None
             if exc_info is None:
                 write = self._server_start(status, headers)

@@ -31,6 +31,7 @@ from ensoras_middleware.environ import (
     show_preconditions,
 )
 from ensoras_middleware.injection import Injection
+from ensoras_middleware.log import is_debugging
 from ensoras_middleware.options import require_sync, widget_from
 from ensoras_middleware.secret import is_async
 
@@ -155,7 +156,8 @@ class EnsorasMiddleware:
     def _may_be_page(self, request: HttpRequest, response: HttpResponseBase) -> bool:
         if is_html(response.headers.get("Content-Type")):
             return True
-        return self._widget.wants_every_outcome() and self._is_responsible(request)
+        wanted = self._widget.wants_every_outcome or is_debugging()
+        return wanted and self._is_responsible(request)
 
     def _injection(self, path: str, request: HttpRequest, response: HttpResponseBase) -> Injection:
         return Injection(

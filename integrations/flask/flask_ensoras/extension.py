@@ -35,6 +35,7 @@ from ensoras_middleware.environ import (
 )
 from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.injection import Injection
+from ensoras_middleware.log import is_debugging
 from ensoras_middleware.options import (
     options_from_settings,
     require_sync,
@@ -143,7 +144,8 @@ class Ensoras:
 
     def _after_request(self, widget: Widget, response: Response) -> Response:
         _show_preconditions(current_app)
-        if not (is_html(response.headers.get("Content-Type")) or widget.wants_every_outcome()):
+        is_page = is_html(response.headers.get("Content-Type"))
+        if not (is_page or widget.wants_every_outcome or is_debugging()):
             return response
         if not self._is_responsible():
             return response
