@@ -96,6 +96,10 @@ def withholds_identity(request: Request) -> bool:
 
 def hides_preconditions(widget: Widget, request: Request) -> bool:
     """Tell whether the host must not see `If-None-Match` and `If-Modified-Since`; see `caching`."""
-    return not widget.excludes(request.path) and asks_for_page(
-        request.method, request.path, request.header
-    )
+    try:
+        return not widget.excludes(request.path) and asks_for_page(
+            request.method, request.path, request.header
+        )
+    except Exception as error:
+        widget.warn_of_fault(error)
+        return False

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from ensoras_middleware import caching, embedding, snippet
 from ensoras_middleware.caching import Fields
 from ensoras_middleware.eligibility import Request, refusal
-from ensoras_middleware.log import PROBLEMS, STRANGER, kind_and_place, logger
+from ensoras_middleware.log import STRANGER, logger
 from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.placing import Placing
 from ensoras_middleware.widget import Widget
@@ -182,7 +182,8 @@ class Injection(Placing):
         try:
             return self._feed(held, chunk)
         except Exception as error:  # its outcome has been told, with the fields
-            self._stop_for(error)
+            self._widget.warn_of_fault(error)
+            self._scanner = None
             return held + chunk if held else chunk
 
     def _feed(self, held: bytes, chunk: bytes) -> bytes:
@@ -239,11 +240,7 @@ class Injection(Placing):
         self._widget.tell(outcome)
 
     def _failed(self, error: Exception, body: bytes) -> bytes:
-        self._stop_for(error)
+        self._widget.warn_of_fault(error)
+        self._scanner = None
         self._decide(Outcome.ERROR, self._host_fields)
         return body
-
-    def _stop_for(self, error: Exception) -> None:
-        where = kind_and_place(error)
-        self._widget.warn_once(where, PROBLEMS[Outcome.ERROR], where)
-        self._scanner = None

@@ -12,13 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ensoras_middleware import csp
-from ensoras_middleware.log import (
-    NO_USER,
-    PROBLEMS,
-    UNKNOWN_USER,
-    WRONG_ORDER,
-    kind_and_place,
-)
+from ensoras_middleware.log import NO_USER, UNKNOWN_USER, WRONG_ORDER
 from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.widget import Widget
 
@@ -60,14 +54,15 @@ class FirstCall:
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         """Tell what is on the wrong side, then answer."""
-        outside = list(_outside(scope, self))
+        heedless = True  # in doubt
         try:
+            outside = list(_outside(scope, self))
+            heedless = any(map(_is_heedless_cache, outside))
             self._tell(scope, outside)
         except Exception as error:  # layers of other people, of any version
-            self._widget.warn_once("order", PROBLEMS[Outcome.ERROR], kind_and_place(error))
+            self._widget.warn_of_fault(error)
         app = self.app
         if scope["type"] == "http":
-            heedless = any(map(_is_heedless_cache, outside))
             widget = replace(self._widget, get_email=_nobody) if heedless else self._widget
             app = self._begin(app, widget)
         await app(scope, receive, send)

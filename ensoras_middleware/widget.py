@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ensoras_middleware.log import ON_OUTCOME_FAILED, kind_and_place, logger
+from ensoras_middleware.log import ON_OUTCOME_FAILED, PROBLEMS, kind_and_place, logger
 from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.secret import CheckedSource
 
@@ -60,6 +60,11 @@ class Widget:
             except Exception as error:
                 where = kind_and_place(error)
                 self.warn_once(where, ON_OUTCOME_FAILED, where)
+
+    def warn_of_fault(self, error: Exception) -> None:
+        """Log a fault of this middleware, once for each place."""
+        where = kind_and_place(error)
+        self.warn_once(where, PROBLEMS[Outcome.ERROR], where)
 
     def warn_once(self, kind: str, message: str, *arguments: object) -> None:
         """Log a problem the first time that its kind turns up."""

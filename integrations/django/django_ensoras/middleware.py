@@ -107,8 +107,9 @@ class EnsorasMiddleware:
         return await sync_to_async(_identified)(injection, response, email)
 
     def _read_and_identify(self, injection: Injection, request: HttpRequest, response: Any) -> Any:
-        email, session = None, session_key(request)
+        email = session = None
         try:
+            session = session_key(request)
             email = self._get_email(request)
         except Exception as error:
             injection.user_failed(error)

@@ -187,10 +187,10 @@ class Ensoras:
         return answer
 
     def _email(self, signing: Signing, widget: Widget) -> object:
-        if _compress_keeps_pages():
-            widget.warn_once("compress-cache", _COMPRESS_CACHE)
-            return None
         try:
+            if _compress_keeps_pages():
+                widget.warn_once("compress-cache", _COMPRESS_CACHE)
+                return None
             getter = self._email_getter or widget.get_email
             return getter() if getter is not None else current_users_email(widget)
         except Exception as error:

@@ -17,8 +17,6 @@ from werkzeug.datastructures import Headers
 
 from ensoras_middleware import caching, csp, snippet
 from ensoras_middleware.caching import Fields
-from ensoras_middleware.log import PROBLEMS, kind_and_place
-from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.widget import Widget
 
 BLOCKED = (
@@ -109,5 +107,4 @@ def harmless(widget: Widget) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        where = kind_and_place(error)
-        widget.warn_once(where, PROBLEMS[Outcome.ERROR], where)
+        widget.warn_of_fault(error)
