@@ -106,7 +106,8 @@ def read_page(body: bytes) -> Page:
 def masked(email: str) -> str:
     """Return as much of an e-mail address as may be shown: enough to know one's own."""
     local, at, domain = email.partition("@")
-    return f"{local[:1]}…{at}{domain}" if email.isprintable() else "…"
+    first = local[0] if len(local) > 1 else ""
+    return f"{first}…{at}{domain}" if email.isprintable() else "…"
 
 
 def _call(script: re.Match[bytes]) -> IdentifyCall | None:

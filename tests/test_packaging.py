@@ -21,7 +21,7 @@ PACKAGES = {
     "django_ensoras": ROOT / "integrations/django/django_ensoras",
 }
 # What is imported with an extra; all else of `ensoras_middleware` is the core.
-NEEDS_EXTRA = ("asgi", "wsgi", "sandbox")
+NEEDS_EXTRA = ("asgi", "wsgi", "sandbox", "pytest_plugin")
 
 pytestmark = pytest.mark.skipif(
     not (ROOT / "pyproject.toml").exists(), reason="not in a checkout of the project"
@@ -161,6 +161,7 @@ FRAMEWORKS = {
     "ensoras_middleware/asgi.py": {"starlette"},
     "ensoras_middleware/wsgi.py": {"werkzeug"},
     "ensoras_middleware/sandbox": {"starlette", "uvicorn", "jinja2"},
+    "ensoras_middleware/pytest_plugin.py": {"pytest"},
     "integrations/flask/flask_ensoras": {"flask", "flask_login", "werkzeug", "markupsafe"},
     "integrations/django/django_ensoras": {"django", "asgiref", "allauth", "django_otp"},
 }

@@ -111,6 +111,7 @@ def test_nothing_shown() -> None:
     [
         ("alice@example.com", "a…@example.com"),
         ("@example.com", "…@example.com"),
+        ("a@example.com", "…@example.com"),
         ("alice", "a…"),
         ("", "…"),
         ("a\x1b[31m@example.com", "…"),

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
 from ensoras_middleware import ConfigurationError
 from ensoras_middleware.sandbox.app import create_app
 from ensoras_middleware.sandbox.guards import is_loopback
+
+OPTIONS: dict[str, Any] = {
+    "access_log": False,
+    "lifespan": "off",
+    "server_header": False,
+    "timeout_graceful_shutdown": 1,  # a half-sent request must not delay the end
+    "ws": "none",
+}
 
 
 def run(host: str, port: int, slug: str, secret: str, *, secret_file: Path | None = None) -> None:
@@ -23,13 +32,5 @@ def run(host: str, port: int, slug: str, secret: str, *, secret_file: Path | Non
             "the sandbox shows its secret to every caller: "
             "give it a loopback host such as '127.0.0.1'"
         )
-    uvicorn.run(
-        create_app(slug, secret, secret_file=secret_file),
-        host=host,
-        port=port,
-        access_log=False,
-        lifespan="off",
-        server_header=False,
-        timeout_graceful_shutdown=1,  # a half-sent request must not delay Ctrl-C
-        ws="none",
-    )
+    app = create_app(slug, secret, secret_file=secret_file)
+    uvicorn.run(app, host=host, port=port, **OPTIONS)
