@@ -8,7 +8,7 @@ BIN = $(VENV)/bin
 # What pages of some tests load; where there is no npm, these tests are skipped.
 NODE = @hotwired/turbo@8.0.23 htmx2@npm:htmx.org@2.0.11 htmx4@npm:htmx.org@4.0.1
 
-.PHONY: demo test matrix lint bench bench-growth bench-profile bench-check clean
+.PHONY: demo test matrix lint docs bench bench-growth bench-profile bench-check clean
 
 demo: $(VENV)/ready
 	@$(BIN)/python -m examples.demo
@@ -23,6 +23,10 @@ lint: $(VENV)/ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+docs: $(VENV)/ready
+	$(BIN)/sphinx-build --fresh-env --write-all --fail-on-warning --keep-going --quiet $(ARGS) docs build/docs
+	@echo "build/docs/index.html"
 
 bench: $(VENV)/bench-ready
 	@$(BIN)/python -m benchmarks --corpus $(CORPUS) $(ARGS)

@@ -50,7 +50,7 @@ _Headers = Sequence[tuple[bytes, bytes]]
 class EnsorasMiddleware:
     """Identifies the logged-in user on every page of `app` that carries the widget tag.
 
-    The options are those of the table in the README. `get_email` takes a
+    The options are those of `ensoras_middleware.options.Options`. `get_email` takes a
     `starlette.requests.HTTPConnection` and returns the e-mail or `None`, plainly or as an
     awaitable; by default it is that of `scope["user"]`, where `is_authenticated` is true.
 

@@ -49,9 +49,6 @@ SETTINGS = {
     "debug": "ENSORAS_DEBUG",
     "on_outcome": "ENSORAS_ON_OUTCOME",
 }
-# A site's own code gives `secret=secret_from_file(path)`; a settings file has no room for that.
-_NO_KEYWORD = "secret_file"
-
 _DOTTED_PATHS = {"get_email": "shop.customers.email_of", "on_outcome": "shop.metrics.count"}
 
 _ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?/?", re.I | re.A)
@@ -60,20 +57,89 @@ _LOOPBACK = re.compile(r"(?:.*\.)?localhost|127(?:\.[0-9]+){3}|\[::1\]")
 
 
 class Options(TypedDict, total=False):
-    """The keywords of the two middleware classes."""
+    """The keywords of the two middleware classes; what is said of each is in the reference."""
 
     slug: str
+    """The name in your widget's address. Only this widget's tag counts.
+
+    It may be left out where `secret` is a mapping or a callable: [Several brands](brands.md).
+    """
+
     secret: str | bytes | Mapping[str, str | bytes] | SecretSource
+    """The widget secret of the Ensoras dashboard; or a mapping from slug to secret; or a function.
+
+    A function takes the slug of a page's widget and returns its secret, or `None`. It is asked for
+    every page that is about to be identified, and is never asynchronous.
+    """
+
     get_email: Callable[[Any], Any] | str
+    """Who is logged in: a function, or its dotted path, that returns the e-mail or `None`.
+
+    Django passes the `HttpRequest`, ASGI Starlette's `HTTPConnection`, WSGI Werkzeug's `Request`,
+    Flask nothing. Under ASGI it may be asynchronous. Without it the framework's own user is read;
+    WSGI has none, so there it is needed. It answers for itself whether the address is verified.
+    """
+
     trust_emails: bool
+    """`True` signs addresses that your log-in package does not know to be verified, too.
+
+    Only where nobody can enter an address that is not their own: [Security](security.md).
+    """
+
     allow_impersonation: bool
+    """`True` lets staff who act as a customer in Django chat as that customer.
+
+    That is with django-hijack, django-impersonate, django-loginas and django-su.
+    """
+
     origin: str
+    """Where the widget is loaded from: `https`, or for the sandbox `http` on a loopback host."""
+
     embed: bool
+    """`True` writes the widget tag, too, before the `</body>` of pages that have none.
+
+    It needs `slug`: [Pages without the tag](tag-managers.md#let-the-middleware-write-the-tag).
+    """
+
     exclude: Iterable[str]
+    """Paths that are never touched, with all that is below them.
+
+    They go by whole segments, without the root path: `/admin` is not `/administrators`. In Django
+    `MEDIA_URL` is always one of them.
+    """
+
     identity_path: str
+    """The path that answers a page's script with the identity as JSON; by default there is none.
+
+    Not for Django, which has URLs. Under ASGI and WSGI it needs `get_email`. What asks there:
+    [Single-page apps](single-page-apps.md).
+    """
+
     enabled: bool
+    """`False` switches everything off, for tests and image builds; no secret is needed then."""
+
     debug: bool
+    """`True` adds the header `X-Ensoras-Outcome` to every response: why it was identified, or not.
+
+    What the outcomes mean: [Troubleshooting](troubleshooting.md).
+    """
+
     on_outcome: Callable[[Outcome], object] | str
+    """A function, or its dotted path, that is told the outcome of every response, for counters.
+
+    Never asynchronous: [Monitoring](monitoring.md).
+    """
+
+
+class Settings(Options, total=False):
+    """The options of Flask's config and Django's settings, by keyword: these have one more."""
+
+    secret_file: str | os.PathLike[str]
+    """A file that holds the secret, in place of the secret. Replace it to rotate without a restart.
+
+    It is read again when it changes: [A new secret](brands.md#a-new-secret). Your own code gives
+    `secret=secret_from_file(path)` instead.
+    """
 
 
 def options_from_settings(settings: Mapping[str, object]) -> dict[str, object]:
@@ -97,8 +163,8 @@ def options_from_settings(settings: Mapping[str, object]) -> dict[str, object]:
 def widget_from_keywords(options: Mapping[str, object]) -> Widget | None:
     """Return the widget that the keywords of a middleware class describe; see `widget_from`."""
     for keyword in options:
-        if keyword not in SETTINGS or keyword == _NO_KEYWORD:
-            known = ", ".join(one for one in SETTINGS if one != _NO_KEYWORD)
+        if keyword not in Options.__annotations__:
+            known = ", ".join(Options.__annotations__)
             raise ConfigurationError(
                 f"`{keyword}` is not an option of EnsorasMiddleware: remove it, or use one of "
                 f"{known}."
@@ -174,7 +240,7 @@ def require_sync(get_email: Callable[..., Any] | None) -> None:
 
 def _named(keyword: str) -> str:
     setting = SETTINGS[keyword]
-    return setting if keyword == _NO_KEYWORD else f"{setting} (keyword `{keyword}`)"
+    return f"{setting} (keyword `{keyword}`)" if keyword in Options.__annotations__ else setting
 
 
 def _with_environment(options: Mapping[str, object]) -> dict[str, object]:

@@ -41,8 +41,8 @@ _NOTHING: Iterator[bytes] = iter(())
 class EnsorasMiddleware:
     """Identifies the logged-in user on every page of `app` that carries the widget tag.
 
-    The options are those of the table in the README. `get_email` is required: it takes a
-    `werkzeug.wrappers.Request` and returns the e-mail of the authenticated user, or `None`.
+    The options are those of `ensoras_middleware.options.Options`. `get_email` is required: it takes
+    a `werkzeug.wrappers.Request` and returns the e-mail of the authenticated user, or `None`.
 
     Raises `ConfigurationError` where an option is missing or cannot work.
     """

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from adapters import ALICE, PAGE, SECRET, SLUG, TAG, identify_script, run_asgi, run_wsgi
 
+from ensoras_middleware.options import SETTINGS, Options
+
 README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
@@ -30,6 +32,13 @@ def run(words: str) -> dict[str, Any]:
 def test_every_block_is_tried_here() -> None:
     """A block added to the README needs a test."""
     assert len(BLOCKS) == 5
+
+
+def test_options() -> None:
+    """Every option is named, in the order of the code."""
+    rows = re.findall(r"^\| (?:`(\w+)`)? ?\| `(ENSORAS_\w+)` \| .", README, re.MULTILINE)
+    keywords = {keyword: keyword in Options.__annotations__ for keyword in SETTINGS}
+    assert rows == [(keyword * keywords[keyword], SETTINGS[keyword]) for keyword in SETTINGS]
 
 
 def test_flask() -> None:

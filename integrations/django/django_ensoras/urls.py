@@ -1,4 +1,4 @@
-"""The URL of the identity endpoint: path("ensoras/", include("django_ensoras.urls"))."""
+"""The URL of the identity endpoint: `path("ensoras/", include("django_ensoras.urls"))`."""
 
 from __future__ import annotations
 
