@@ -101,7 +101,7 @@ async def _held(chunk: bytes, count: int, *, ours: bool) -> float:
 
 _IMPORT, _BARE = "import ensoras_middleware", "pass"
 # What every adapter imports of this project, without its framework.
-_WORKING = "import ensoras_middleware.injection, ensoras_middleware.options"
+_WORKING = "import ensoras_middleware.injection, ensoras_middleware.configuration"
 
 
 def imports(rounds: int) -> list[Row]:

@@ -7,9 +7,10 @@ around the script.
 from __future__ import annotations
 
 from ensoras_middleware import Identity, identity_hash, snippet
+from ensoras_middleware.configuration import widget_from_keywords
 from ensoras_middleware.eligibility import Request
 from ensoras_middleware.injection import Injection
-from ensoras_middleware.options import Options, widget_from_keywords
+from ensoras_middleware.options import Options
 from ensoras_middleware.scanner import Scanner
 
 SLUG = "acme"

@@ -22,6 +22,7 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import OptionSpec, stringify_annotation
 
 from ensoras_middleware import cli, options
+from ensoras_middleware.configuration import widget_from
 from ensoras_middleware.explanations import EXPLANATIONS
 
 CHECKS = ("django_ensoras.checks", "django_ensoras.order")
@@ -65,7 +66,7 @@ def facts(keyword: str) -> Iterator[str]:
 def default_of(keyword: str) -> Any:
     """Return what the smallest configuration that works has for an option that it leaves out."""
     smallest = {"slug": "acme", "secret": "a secret of 16 bytes or more"}
-    widget = options.widget_from(smallest)
+    widget = widget_from(smallest)
     if keyword == "enabled":
         return widget is not None
     return None if keyword in smallest else getattr(widget, keyword, None)

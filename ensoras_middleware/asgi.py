@@ -22,6 +22,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ensoras_middleware.caching import Fields
+from ensoras_middleware.configuration import widget_from_keywords
 from ensoras_middleware.eligibility import Request, hides_preconditions
 from ensoras_middleware.endpoint import IdentityResponse
 from ensoras_middleware.environ import RESPONSIBLE, SWITCHED_OFF
@@ -29,7 +30,7 @@ from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.identity import email_of
 from ensoras_middleware.injection import Injection
 from ensoras_middleware.log import is_debugging
-from ensoras_middleware.options import Options, widget_from_keywords
+from ensoras_middleware.options import Options
 from ensoras_middleware.order import FirstCall, tell_of_no_user, tell_of_unknown_user
 from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.signing import Signing

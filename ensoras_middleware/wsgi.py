@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from werkzeug.wrappers import Request as WerkzeugRequest
 
+from ensoras_middleware.configuration import require_sync, widget_from_keywords
 from ensoras_middleware.eligibility import Request
 from ensoras_middleware.endpoint import IdentityResponse
 from ensoras_middleware.environ import (
@@ -26,7 +27,7 @@ from ensoras_middleware.environ import (
 from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.injection import Injection
 from ensoras_middleware.log import is_debugging
-from ensoras_middleware.options import Options, require_sync, widget_from_keywords
+from ensoras_middleware.options import Options
 from ensoras_middleware.signing import Signing
 from ensoras_middleware.widget import Widget
 

@@ -31,7 +31,7 @@ from starlette.routing import Route
 
 from ensoras_middleware import ConfigurationError, secret_from_file
 from ensoras_middleware.asgi import EnsorasMiddleware as AsgiMiddleware
-from ensoras_middleware.options import (
+from ensoras_middleware.configuration import (
     options_from_settings,
     widget_from,
     widget_from_keywords,

@@ -25,9 +25,9 @@ from adapters import (
     serve,
 )
 
+from ensoras_middleware.configuration import widget_from
 from ensoras_middleware.eligibility import Request
 from ensoras_middleware.injection import Injection
-from ensoras_middleware.options import widget_from
 
 NEVER_REUSED = "private, no-store, max-age=0"
 HTML = ("Content-Type", "text/html; charset=utf-8")

@@ -9,9 +9,9 @@ import pytest
 from adapters import ALICE, BOB, PAGE, SECRET, SLUG, TAG, identify_script
 
 from ensoras_middleware import Outcome
+from ensoras_middleware.configuration import widget_from
 from ensoras_middleware.eligibility import Request
 from ensoras_middleware.injection import Injection
-from ensoras_middleware.options import widget_from
 
 HTML: Any = ("Content-Type", "text/html")
 BROKEN: Any = ("Vary", None)  # no field has such a value: whoever reads it, fails

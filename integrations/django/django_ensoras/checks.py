@@ -13,8 +13,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django_ensoras.conf import options
 from django_ensoras.layers import AUTHENTICATION, ENSORAS, Layer, find, installed_layers
 from django_ensoras.order import wrong_order
+from ensoras_middleware.configuration import widget_from
 from ensoras_middleware.errors import ConfigurationError
-from ensoras_middleware.options import widget_from
 from ensoras_middleware.widget import Widget
 
 OTP = "django_otp.middleware.OTPMiddleware"

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from django.conf import settings
 from django.urls import get_script_prefix
 
+from ensoras_middleware.configuration import options_from_settings
 from ensoras_middleware.errors import ConfigurationError
-from ensoras_middleware.options import options_from_settings
 
 
 def options() -> dict[str, object]:

@@ -21,6 +21,7 @@ from django.http.response import HttpResponseBase
 from django_ensoras.conf import options
 from django_ensoras.users import email_getter, session_key, with_session
 from ensoras_middleware.caching import Fields
+from ensoras_middleware.configuration import require_sync, widget_from
 from ensoras_middleware.eligibility import Request, is_html
 from ensoras_middleware.endpoint import IdentityResponse
 from ensoras_middleware.environ import (
@@ -32,7 +33,6 @@ from ensoras_middleware.environ import (
 )
 from ensoras_middleware.injection import Injection
 from ensoras_middleware.log import is_debugging
-from ensoras_middleware.options import require_sync, widget_from
 from ensoras_middleware.secret import is_async
 
 

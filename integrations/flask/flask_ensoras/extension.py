@@ -25,6 +25,12 @@ from werkzeug.datastructures import Headers
 from werkzeug.wsgi import ClosingIterator
 
 from ensoras_middleware.caching import Fields
+from ensoras_middleware.configuration import (
+    options_from_settings,
+    require_sync,
+    widget_from,
+    widget_tag_from,
+)
 from ensoras_middleware.eligibility import is_html
 from ensoras_middleware.endpoint import METHODS, IdentityResponse
 from ensoras_middleware.environ import (
@@ -36,12 +42,6 @@ from ensoras_middleware.environ import (
 from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.injection import Injection
 from ensoras_middleware.log import is_debugging
-from ensoras_middleware.options import (
-    options_from_settings,
-    require_sync,
-    widget_from,
-    widget_tag_from,
-)
 from ensoras_middleware.secret import CheckedSource
 from ensoras_middleware.signing import Signing
 from ensoras_middleware.widget import Widget

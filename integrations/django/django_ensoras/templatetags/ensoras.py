@@ -10,7 +10,7 @@ from django import template
 from django.utils.safestring import SafeString, mark_safe
 
 from django_ensoras.conf import options
-from ensoras_middleware.options import widget_tag_from
+from ensoras_middleware.configuration import widget_tag_from
 
 register = template.Library()
 
