@@ -59,6 +59,19 @@ def never_reused(fields: Fields) -> Fields:
     return kept
 
 
+def keeps_a_copy(name: str, value: str) -> bool:
+    """Tell whether a field lets a cache keep or compare a copy in spite of `no-store`.
+
+    `Expires` does not: `Cache-Control` outranks it (RFC 9111, section 5.3).
+    """
+    lower = name.lower()
+    if lower == "surrogate-control":
+        return "no-store" not in _tokens(value)
+    if lower.endswith("-cache-control"):
+        return not {"no-store", "private"} & set(_tokens(value))
+    return lower in _DROPPED - _OF_THE_BYTES - {"cache-control", "expires"}
+
+
 def of_equivalent_body(fields: Fields) -> Fields:
     """Say only what holds for a body that is as good as the host's, but not the same bytes.
 

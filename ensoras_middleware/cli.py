@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.identity import canonical_email, identity_hash
-from ensoras_middleware.secret import checked_secret, secret_from_file
+from ensoras_middleware.secret import checked_secret, secret_from_environment
 
 _SECRET = "ENSORAS_WIDGET_SECRET"
 _SECRET_FILE = "ENSORAS_WIDGET_SECRET_FILE"
@@ -63,7 +63,45 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help="keep the secret in this file too, for sites that read it from there",
     )
+
+    checking = commands.add_parser(
+        "check",
+        allow_abbrev=False,
+        help="check an installation from outside",
+        description="Open a page as an anonymous visitor and, with credentials, as a customer; say "
+        "what is wrong and what to do. Exit status: 0 nothing is wrong, 1 something is, 2 it could "
+        "not be checked.",
+        epilog="Credentials: ENSORAS_CHECK_COOKIE, or ENSORAS_CHECK_HEADER as `Name: value`; with "
+        "--login ENSORAS_CHECK_USERNAME and ENSORAS_CHECK_PASSWORD. Of a second customer: the same "
+        f"names with _2. The hash is verified with {_SECRET} or {_SECRET_FILE}.",
+    )
+    checking.add_argument("url", metavar="URL", help="a page with the widget")
+    checking.add_argument(
+        "--login", metavar="URL", help="log in through the form there; on the same origin"
+    )
+    checking.add_argument(
+        "--stdin",
+        action="store_true",
+        help="read header fields such as `Cookie: …` from standard input; behind an empty line "
+        "those of a second customer",
+    )
+    checking.add_argument("--email", metavar="EMAIL", help="the customer who must be identified")
+    checking.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=20.0,
+        metavar="SECONDS",
+        help="how long each answer may take; default: %(default)g",
+    )
+    checking.add_argument("--json", action="store_true", help="print JSON, for programs")
     return parser
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds <= 3600:
+        raise argparse.ArgumentTypeError("a time is a number of seconds from 0 to 3600")
+    return seconds
 
 
 def _port(text: str) -> int:
@@ -85,12 +123,8 @@ def _hash(options: argparse.Namespace) -> int:
 
 
 def _secret() -> bytes:
-    if _SECRET in os.environ and _SECRET_FILE in os.environ:
-        raise ConfigurationError(f"{_SECRET} and {_SECRET_FILE} are both set: keep one of them.")
-    if _SECRET in os.environ:
-        return checked_secret(os.environ[_SECRET])
-    if _SECRET_FILE in os.environ:
-        return secret_from_file(os.environ[_SECRET_FILE])("")
+    if secret := secret_from_environment():
+        return secret
     if sys.stdin is None:  # closed by whoever started this process
         raise ConfigurationError(f"There is no standard input: set {_SECRET} or {_SECRET_FILE}.")
     if sys.stdin.isatty():
@@ -118,4 +152,25 @@ def _sandbox(options: argparse.Namespace) -> int:
     return 0
 
 
-_COMMANDS = {"hash": _hash, "sandbox": _sandbox}
+def _check(options: argparse.Namespace) -> int:
+    try:
+        from ensoras_middleware.check.command import run
+    except ImportError as error:
+        raise ConfigurationError(
+            f"The check needs {error.name}: pip install 'ensoras-middleware[check]'."
+        ) from None
+    try:
+        return run(
+            options.url,
+            login=options.login,
+            stdin=options.stdin,
+            email=options.email,
+            seconds=options.timeout,
+            as_json=options.json,
+        )
+    except (EOFError, KeyboardInterrupt):
+        sys.stderr.write("\n")
+        return 130
+
+
+_COMMANDS = {"hash": _hash, "sandbox": _sandbox, "check": _check}

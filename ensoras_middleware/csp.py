@@ -77,6 +77,16 @@ def nonce_for_address(fields: Fields, address: str) -> str | None:
     return max(enough, key=lambda nonce: loading(reported, nonce), default=None)
 
 
+def lets_load(fields: Fields, address: str, nonce: str | None) -> bool:
+    """Tell whether every enforced policy lets a `script` tag with this nonce load an address."""
+    return all(_loads(policy, address, nonce or "") for policy in _policies(fields))
+
+
+def lets_inline_run(fields: Fields, *, nonce: str | None, hash_source: str) -> bool:
+    """Tell whether every policy, report-only too, lets an inline script run as it is."""
+    return admitting(fields, nonce=nonce, hash_source=hash_source) == fields
+
+
 def _loads(policy: str, address: str, nonce: str) -> bool:
     # A script that the parser finds: 'strict-dynamic' is for those that scripts insert (6.7.1.1).
     name, tokens = _governing(policy)

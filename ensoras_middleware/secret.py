@@ -22,7 +22,8 @@ from ensoras_middleware.widget_tag import SLUG
 SecretSource = Callable[[str], "str | bytes | None"]
 CheckedSource = Callable[[str], "bytes | None"]
 
-_SETTING = "ENSORAS_WIDGET_SECRET (keyword `secret`)"
+_NAME = "ENSORAS_WIDGET_SECRET"
+_SETTING = f"{_NAME} (keyword `secret`)"
 _FILE_SETTING = "ENSORAS_WIDGET_SECRET_FILE"
 _REMEDY = "copy the widget secret from the Ensoras dashboard"
 
@@ -71,6 +72,20 @@ def checked_secret(value: object, setting: str = _SETTING) -> bytes:
             f"{setting} is shorter than {_MIN_BYTES} bytes, so it is not the widget's: {_REMEDY}."
         )
     return secret
+
+
+def secret_from_environment() -> bytes | None:
+    """Return the secret that the environment gives now, or `None` where it gives none.
+
+    Raises `ConfigurationError` where it gives two, or an unusable one.
+    """
+    if _NAME in os.environ and _FILE_SETTING in os.environ:
+        raise ConfigurationError(f"{_NAME} and {_FILE_SETTING} are both set: keep one of them.")
+    if _NAME in os.environ:
+        return checked_secret(os.environ[_NAME])
+    if _FILE_SETTING in os.environ:
+        return secret_from_file(os.environ[_FILE_SETTING])("")
+    return None
 
 
 def is_async(function: Callable[..., Any]) -> bool:

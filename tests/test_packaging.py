@@ -21,7 +21,7 @@ PACKAGES = {
     "django_ensoras": ROOT / "integrations/django/django_ensoras",
 }
 # What is imported with an extra; all else of `ensoras_middleware` is the core.
-NEEDS_EXTRA = ("asgi", "wsgi", "sandbox", "pytest_plugin")
+NEEDS_EXTRA = ("asgi", "wsgi", "sandbox", "check", "pytest_plugin")
 
 pytestmark = pytest.mark.skipif(
     not (ROOT / "pyproject.toml").exists(), reason="not in a checkout of the project"
@@ -162,9 +162,14 @@ FRAMEWORKS = {
     "ensoras_middleware/wsgi.py": {"werkzeug"},
     "ensoras_middleware/sandbox": {"starlette", "uvicorn", "jinja2"},
     "ensoras_middleware/pytest_plugin.py": {"pytest"},
+    "ensoras_middleware/check": {"httpx", "rich", "brotli", "zstandard"},
     "integrations/flask/flask_ensoras": {"flask", "flask_login", "werkzeug", "markupsafe"},
     "integrations/django/django_ensoras": {"django", "asgiref", "allauth", "django_otp"},
 }
+
+
+# What a command imports when it runs.
+LAZY = {"ensoras_middleware.sandbox.server.run", "ensoras_middleware.check.command.run"}
 
 
 class TestImports:
@@ -174,7 +179,7 @@ class TestImports:
         for module in imported(path.read_text()):
             root, _, rest = module.partition(".")
             assert root in sys.stdlib_module_names or root == "ensoras_middleware", module
-            lazy = path.name == "cli.py" and module == "ensoras_middleware.sandbox.server.run"
+            lazy = path.name == "cli.py" and module in LAZY
             assert lazy or rest.partition(".")[0] not in NEEDS_EXTRA, module
 
     @pytest.mark.parametrize(("where", "frameworks"), FRAMEWORKS.items(), ids=FRAMEWORKS)
@@ -323,6 +328,28 @@ assert b"EnsorasQueue" in asyncio.run(get(app, "/cdn/v1/widget/acme.js"))
 assert b"acme" in asyncio.run(get(app, "/"))
 print("verified")
 """,
+    "check": """
+import sys
+from threading import Thread
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+from ensoras_middleware.cli import main
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/html"), ("Vary", "Cookie")])
+    return [PAGE.encode()]
+
+class Quiet(WSGIRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+with make_server("127.0.0.1", 0, app, handler_class=Quiet) as server:
+    Thread(target=server.serve_forever).start()
+    try:
+        assert main(["check", f"http://127.0.0.1:{server.server_port}/"]) == 0
+    finally:
+        server.shutdown()
+print("verified")
+""",
 }
 
 
@@ -337,7 +364,7 @@ from ensoras_middleware import identity_hash, verify_identity
 hash = identity_hash("alice@example.com", "a-secret-of-the-tests-0123456789")
 assert verify_identity("alice@example.com", hash, "a-secret-of-the-tests-0123456789")
 for module in ("ensoras_middleware.asgi", "ensoras_middleware.wsgi", "ensoras_middleware.sandbox",
-               "flask_ensoras", "django_ensoras.middleware"):
+               "ensoras_middleware.check.command", "flask_ensoras", "django_ensoras.middleware"):
     try:
         __import__(module)
     except ImportError as error:
@@ -349,6 +376,7 @@ for module in ("ensoras_middleware.asgi", "ensoras_middleware.wsgi", "ensoras_mi
         assert missing.pop("django_ensoras.middleware") in ("asgiref", "django")
         assert missing == {
             "ensoras_middleware.asgi": "starlette",
+            "ensoras_middleware.check.command": "httpx",
             "ensoras_middleware.wsgi": "werkzeug",
             "flask_ensoras": "flask",
         }
