@@ -65,6 +65,8 @@ def keeps_a_copy(name: str, value: str) -> bool:
     `Expires` does not: `Cache-Control` outranks it (RFC 9111, section 5.3).
     """
     lower = name.lower()
+    if lower == "x-accel-expires":  # nginx: "0" stores nothing
+        return value.strip() != "0"
     if lower == "surrogate-control":
         return "no-store" not in _tokens(value)
     if lower.endswith("-cache-control"):

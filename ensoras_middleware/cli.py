@@ -14,7 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ensoras_middleware.errors import ConfigurationError
-from ensoras_middleware.identity import canonical_email, identity_hash
+from ensoras_middleware.identity import (
+    Identity,
+    canonical_email,
+    identity_hash,
+    verify_identity,
+)
+from ensoras_middleware.mistakes import mistake_of
 from ensoras_middleware.secret import checked_secret, secret_from_environment
 
 _SECRET = "ENSORAS_WIDGET_SECRET"
@@ -46,6 +52,17 @@ def _parser() -> argparse.ArgumentParser:
         f"{_SECRET_FILE}, else from standard input.",
     )
     hashing.add_argument("email", metavar="EMAIL")
+
+    verifying = commands.add_parser(
+        "verify",
+        allow_abbrev=False,
+        help="tell whether a hash verifies an e-mail address",
+        description="Tell whether Ensoras would verify this address by this hash, and if not, "
+        "which mistake makes such a hash. It takes the secret as `hash` does. Exit status: 0 "
+        "verified, 1 not, 2 for a secret that cannot be used.",
+    )
+    verifying.add_argument("email", metavar="EMAIL")
+    verifying.add_argument("hash", metavar="HASH")
 
     sandbox = commands.add_parser(
         "sandbox",
@@ -122,6 +139,16 @@ def _hash(options: argparse.Namespace) -> int:
     return 0
 
 
+def _verify(options: argparse.Namespace) -> int:
+    identity, secret = Identity(options.email, options.hash), _secret()
+    if verify_identity(identity.email, identity.hash, secret):
+        sys.stdout.write("verified\n")
+        return 0
+    mistake = mistake_of(identity, secret) or "it is that of another e-mail, or of another secret"
+    sys.stdout.write(f"not verified: {mistake}\n")
+    return 1
+
+
 def _secret() -> bytes:
     if secret := secret_from_environment():
         return secret
@@ -173,4 +200,4 @@ def _check(options: argparse.Namespace) -> int:
         return 130
 
 
-_COMMANDS = {"hash": _hash, "sandbox": _sandbox, "check": _check}
+_COMMANDS = {"hash": _hash, "verify": _verify, "sandbox": _sandbox, "check": _check}

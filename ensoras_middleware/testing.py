@@ -6,27 +6,22 @@ the variables of these functions, where a test runner prints them. Needs the sta
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Any
 
+from ensoras_middleware.caching import keeps_a_copy
 from ensoras_middleware.explanations import EXPLANATIONS
 from ensoras_middleware.identity import canonical_email, verify_identity
 from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.page import IdentifyCall, Page, Tag, masked, read_page
 from ensoras_middleware.received import Received, received
-from ensoras_middleware.secret import secret_from_file
+from ensoras_middleware.secret import secret_from_environment
 from ensoras_middleware.snippet import MARK
 
 __all__ = ["assert_anonymous", "assert_identified"]
 
 # The traceback of a failure ends in the test: for pytest `__tracebackhide__` says so.
 __unittest = True
-
-_SECRET, _SECRET_FILE = "ENSORAS_WIDGET_SECRET", "ENSORAS_WIDGET_SECRET_FILE"
-
-# What some caches heed more than `Cache-Control`.
-_OVERRULING = re.compile(r".+-cache-control|surrogate-control|x-accel-expires|edge-control")
 
 # Of a reference, what is not its path (RFC 3986, appendix B).
 _AROUND_PATH = re.compile(r"\A(?:[^:/?#]+:)?(?://[^/?#]*)?|[?#].*", re.DOTALL)
@@ -48,7 +43,8 @@ def assert_identified(
     or WebTest; or the page as `bytes` or `str`, of which no header can be seen. A Django stream is
     read, and can be read again.
 
-    Raises `AssertionError`, and `TypeError` for what is none of these.
+    Raises `AssertionError`; `TypeError` for what is none of these; and `ConfigurationError` where
+    the environment's secret cannot be one.
     """
     __tracebackhide__ = True
     if not isinstance(email, str):
@@ -154,18 +150,10 @@ def _wrong_identity(call: IdentifyCall, email: str, secret: str | bytes | None) 
         return f"It identifies somebody else: {masked(call.identity.email)}."
     source = "`secret`"
     if secret is None:
-        source, secret = _from_environment()
+        source, secret = "the environment's secret", secret_from_environment()
     if secret is None or verify_identity(email, call.identity.hash, secret):
         return None
     return f"It does, with a hash that is wrong under {source}: the site signs with another secret."
-
-
-def _from_environment() -> tuple[str, str | bytes | None]:
-    if _SECRET in os.environ:
-        return f"{_SECRET} of the environment", os.environ[_SECRET]
-    if _SECRET_FILE in os.environ:
-        return f"{_SECRET_FILE} of the environment", secret_from_file(os.environ[_SECRET_FILE])("")
-    return "", None
 
 
 def _cacheable(response: Received) -> str | None:
@@ -176,7 +164,7 @@ def _cacheable(response: Received) -> str | None:
         said = f"`Cache-Control` is `{control}`" if control else "there is no `Cache-Control`"
         return f"It does, but caches may keep it: {said}. {_OUTER_LAYER}"
     for name, value in response.fields.items():
-        if _OVERRULING.fullmatch(name) and "no-store" not in value.lower() and value != "0":
+        if keeps_a_copy(name, value):
             return f"It does, but caches may keep it: `{name}` is `{value}`. {_OUTER_LAYER}"
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pty
 import re
@@ -18,6 +19,7 @@ from ensoras_middleware import identity_hash
 
 SECRET = "the secret of the acme widget"
 OTHER_SECRET = "another secret, long enough"
+VERIFIED = b"verified\n"
 ALICE = "alice@example.com"
 COMMAND = [sys.executable, "-m", "ensoras_middleware"]
 SETTING = "ENSORAS_WIDGET_SECRET (keyword `secret`)"
@@ -282,6 +284,46 @@ class TestEmail:
         assert_refused(run("hash", email, env=self.env), "ensoras-middleware: EMAIL ")
 
 
+class TestVerify:
+    """What Ensoras would say of an address and a hash."""
+
+    env = {"ENSORAS_WIDGET_SECRET": SECRET}  # noqa: RUF012
+
+    @pytest.mark.parametrize("email", [ALICE, "Alice@Example.COM"])
+    def test_verified(self, email: str) -> None:
+        assert_printed(run("verify", email, identity_hash(ALICE, SECRET), env=self.env), VERIFIED)
+
+    def test_secret_from_standard_input(self) -> None:
+        """As for `hash`."""
+        hash = identity_hash(ALICE, SECRET)
+        assert_printed(run("verify", ALICE, hash, stdin=SECRET.encode()), VERIFIED)
+
+    @pytest.mark.parametrize(
+        ("hash", "mistake"),
+        [
+            (identity_hash("bob@example.com", SECRET), "that of another e-mail, or of another sec"),
+            (identity_hash(ALICE, OTHER_SECRET), "it is that of another e-mail, or of another se"),
+            (identity_hash(ALICE, SECRET).upper(), "it is in upper case"),
+            (identity_hash(ALICE, SECRET + "\n"), "the secret had white space"),
+            (hashlib.sha256(ALICE.encode()).hexdigest(), "it is a plain SHA-256"),
+            ("", "it is that of another e-mail"),
+            ("ü", "it is that of another e-mail"),
+        ],
+        ids=lambda value: ascii(value)[:20],
+    )
+    def test_not_verified(self, hash: str, mistake: str) -> None:
+        """Exit status 1, and the mistake in words; a right hash is never printed."""
+        refused = run("verify", ALICE, hash, env=self.env)
+        message = refused.stdout.decode()
+        assert (refused.returncode, refused.stderr) == (1, b"")
+        assert message.startswith("not verified: ")
+        assert mistake in message
+        assert identity_hash(ALICE, SECRET) not in message
+
+    def test_no_secret(self) -> None:
+        assert_refused(run("verify", ALICE, "0" * 64), SETTING, "is blank")
+
+
 class TestArguments:
     @pytest.mark.parametrize(
         "arguments",
@@ -291,6 +333,7 @@ class TestArguments:
             ("hash", ALICE, f"--secret={SECRET}"),
             ("hash", ALICE, "--secret-file", SECRET),
             ("hash", "--secret", SECRET, ALICE),
+            ("verify", ALICE, "0" * 64, "--secret", SECRET),
             ("sandbox", "--secret", SECRET, "--host", "192.0.2.1"),
             ("sandbox", f"--secret={SECRET}", "--host", "192.0.2.1"),
         ],
@@ -309,7 +352,7 @@ class TestArguments:
         assert "unrecognized arguments" in refused.stderr
         assert list(tmp_path.iterdir()) == []
 
-    @pytest.mark.parametrize("command", ["hash", "sandbox"])
+    @pytest.mark.parametrize("command", ["hash", "verify", "sandbox", "check"])
     def test_no_option_takes_a_secret(self, command: str) -> None:
         """The help of no command offers one; `--secret-file` takes a path."""
         options = re.findall(r"--[a-z-]+", run(command, "--help").stdout.decode())

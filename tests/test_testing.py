@@ -223,8 +223,9 @@ def test_secret_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         assert_identified(OF_ANOTHER_SITE, ALICE, secret=SECRET[::-1])
         assert failure(assert_identified, OF_ANOTHER_SITE, ALICE) == (
             "The page should identify a…@example.com. It does, with a hash that is wrong under "
-            f"{name} of the environment: the site signs with another secret."
+            "the environment's secret: the site signs with another secret."
         )
+        monkeypatch.delenv(name)
 
 
 # Responses ------------------------------------------------------------------------------------
