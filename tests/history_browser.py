@@ -1,21 +1,19 @@
 """A tab of a real Chromium that tells what the widget in its page was told.
 
-Shared by the browser matrix: the launch with the back/forward cache on or off, a stand-in for the
-widget, and the ways in which a visitor comes to a page.
+Shared by the browser matrix: a stand-in for the widget, and the ways in which a visitor comes to a
+page.
 """
 
 from __future__ import annotations
 
 import contextlib
 import http.server
-import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
-from playwright.sync_api import Browser, Error, Page, Playwright
+from playwright.sync_api import Error, Page
 
 from ensoras_middleware import verify_identity
 
@@ -172,15 +170,3 @@ def widget_server() -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-def launch(playwright: Playwright, *, keeps_pages: bool) -> Browser:
-    """Start Chromium, with or without its back/forward cache."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no `chromium` on the PATH (Debian: apt-get install chromium)")
-    return playwright.chromium.launch(
-        executable_path=chromium,
-        args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        ignore_default_args=["--disable-back-forward-cache"] if keeps_pages else None,
-    )

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from history_browser import Tab, launch, widget_server
+from chromium import launch
+from history_browser import Tab, widget_server
 from history_sites import PAGES, SECRET
 from playwright.sync_api import Browser, Playwright, sync_playwright
 

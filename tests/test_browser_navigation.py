@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from adapters import ALICE, BOB
 from app_browser import TAG, Sessions, Visitor, opened, served, site_of
-from history_browser import launch
-from playwright.sync_api import Browser, sync_playwright
+from chromium import chromium
+from playwright.sync_api import Browser
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
@@ -90,10 +90,8 @@ def browser() -> Iterator[Browser]:
     for path in FILES.values():
         if not path.exists():
             pytest.skip(f"no {path.name} at {path.parent}: `make test` installs it where npm is")
-    with sync_playwright() as playwright:
-        browser = launch(playwright, keeps_pages=True)
+    with chromium(keeps_pages=True) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

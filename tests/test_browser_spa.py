@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from adapters import ALICE, BOB, SECRET
 from app_browser import Sessions, Visitor, opened, served, site_of
-from history_browser import launch
-from playwright.sync_api import Browser, Route, sync_playwright
+from chromium import chromium
+from playwright.sync_api import Browser, Route
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -105,10 +105,8 @@ def base() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A Chromium that keeps whole pages in memory for Back and Forward, as visitors' do."""
-    with sync_playwright() as playwright:
-        browser = launch(playwright, keeps_pages=True)
+    with chromium(keeps_pages=True) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -1,17 +1,15 @@
 """The three example shops and the demo that runs them.
 
 The fast tests talk to each shop through its framework's own test client. Django's settings are one
-per process, so its shop gets a process of its own: this file, run as a script (see the end).
+per process, so its shop gets a process of its own.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -23,9 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+import django_shop_client
 import pytest
+from chromium import chromium
 from flask import Flask
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from starlette.applications import Starlette
 
 from ensoras_middleware import identity_hash
@@ -137,7 +137,7 @@ class DjangoProcess:
     def __init__(self, *, asynchronous: bool, data: Path) -> None:
         self.asynchronous = asynchronous
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", __file__],
+            [sys.executable, "-W", "error", django_shop_client.__file__],
             env={
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
@@ -484,12 +484,8 @@ def test_demo_leaves_nothing_behind(number: signal.Signals, tmp_path: Path) -> N
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no `chromium` on the PATH (Debian: apt-get install chromium)")
-    with sync_playwright() as playwright:
-        args = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        yield playwright.chromium.launch(executable_path=chromium, args=args)
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -648,56 +644,3 @@ def test_forged_hashes_are_unverified(page: Page) -> None:
     expect_verified(page, BOB)
     identify(page, {"email": ALICE, "hash": bob["hash"]})
     expect_unverified(page)
-
-
-# --- The Django shop's own process -----------------------------------------------------------
-
-
-def serve_django_client() -> None:
-    from examples.django_shop.prepare import prepare
-
-    prepare()
-    from django import test
-    from django.test.utils import setup_test_environment
-
-    setup_test_environment()
-    shop.STEP_SECONDS = 0.0
-    clients: list[Any] = []
-    for line in sys.stdin:
-        question = json.loads(line)
-        answer: Any = len(clients)
-        if "new" in question:
-            new_client = getattr(test, question["new"])
-            clients.append(new_client(enforce_csrf_checks=True, raise_request_exception=False))
-        else:
-            answer = ask_django(clients[question.pop("client")], **question)
-        print(json.dumps(answer), flush=True)  # noqa: T201
-
-
-def ask_django(
-    client: Any, method: str, path: str, form: dict[str, str] | None, headers: dict[str, str]
-) -> dict[str, Any]:
-    from django.test import AsyncClient
-
-    send = getattr(client, method.lower())
-
-    async def ask_async() -> tuple[Any, list[bytes]]:
-        response = await send(path, form, headers=headers)
-        if response.streaming:
-            return response, [chunk async for chunk in response.streaming_content]
-        return response, [response.content]
-
-    if isinstance(client, AsyncClient):
-        response, chunks = asyncio.run(ask_async())
-    else:
-        response = send(path, form, headers=headers)
-        chunks = list(response)
-    return {
-        "status": response.status_code,
-        "headers": lower(response.headers),
-        "chunks": [chunk.decode("latin-1") for chunk in chunks if chunk],
-    }
-
-
-if __name__ == "__main__":
-    serve_django_client()

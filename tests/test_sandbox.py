@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import json
 import re
-import shutil
 import signal
 import socket
 import stat
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 import uvicorn
+from chromium import chromium
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -505,20 +505,13 @@ OFFICIAL_SNIPPET = """
     window.EnsorasQueue = window.EnsorasQueue || [];
     function Ensoras() { EnsorasQueue.push(arguments); }
 """
-CHROMIUM = shutil.which("chromium")
 Visit = Callable[..., None]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("there is no `chromium` on the PATH")
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=arguments)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -49,8 +49,9 @@ def client(
         "EXAMPLE_DATA_DIR": str(folder),
         "EXAMPLE_SECRET_KEY": "k" * 50,
     }
-    prepare = [sys.executable, "-m", "examples.django_shop.prepare"]
-    subprocess.run(prepare, cwd=ROOT, env=environment, check=True, capture_output=True)
+    if "django_shop" in request.param:
+        prepare = [sys.executable, "-m", "examples.django_shop.prepare"]
+        subprocess.run(prepare, cwd=ROOT, env=environment, check=True, capture_output=True)
     module, *arguments = request.param.format(address=address, port=address[10:]).split()
     log = (folder / "log").open("wb")
     process = subprocess.Popen(
