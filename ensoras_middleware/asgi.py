@@ -22,7 +22,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ensoras_middleware.caching import Fields
-from ensoras_middleware.configuration import widget_from_keywords
+from ensoras_middleware.configuration import require_arguments, widget_from_keywords
 from ensoras_middleware.eligibility import Request, hides_preconditions
 from ensoras_middleware.endpoint import IdentityResponse
 from ensoras_middleware.environ import RESPONSIBLE, SWITCHED_OFF
@@ -65,7 +65,7 @@ class EnsorasMiddleware:
         self.app: ASGIApp
         try:
             widget = widget_from_keywords(options)
-            _require_email_for_endpoint(widget)
+            _require_email(widget)
         except ConfigurationError as error:
             if sys._getframe(1).f_code.co_name != "build_middleware_stack":
                 raise
@@ -270,8 +270,11 @@ async def _identity(widget: Widget, scope: Scope) -> Response:
     return Response(response.body, response.status, dict(response.fields))
 
 
-def _require_email_for_endpoint(widget: Widget | None) -> None:
-    if widget is not None and widget.identity_path is not None and widget.get_email is None:
+def _require_email(widget: Widget | None) -> None:
+    if widget is None:
+        return
+    require_arguments(widget.get_email, takes_request=True)
+    if widget.identity_path is not None and widget.get_email is None:
         raise ConfigurationError(
             "ENSORAS_IDENTITY_PATH (keyword `identity_path`) needs `get_email` under ASGI: this "
             "middleware is around the one that reads the user. Give `get_email`, or take the "

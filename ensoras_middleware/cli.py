@@ -6,6 +6,7 @@ A secret is never taken from an argument, which every user of the machine could 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import getpass
 import os
 import secrets
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ensoras_middleware import __version__
 from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.identity import (
     Identity,
@@ -42,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="ensoras-middleware",
         description="Verifies logged-in customers in the Ensoras live-chat widget.",
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     hashing = commands.add_parser(
@@ -115,17 +118,17 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds <= 3600:
-        raise argparse.ArgumentTypeError("a time is a number of seconds from 0 to 3600")
-    return seconds
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) <= 3600:
+            return float(text)
+    raise argparse.ArgumentTypeError("a time is a number of seconds, more than 0 and up to 3600")
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
-    return port
+    with contextlib.suppress(ValueError):
+        if 0 <= int(text) <= 65535:
+            return int(text)
+    raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
 
 
 def _hash(options: argparse.Namespace) -> int:
@@ -161,7 +164,12 @@ def _secret() -> bytes:
             sys.stderr.write("\n")
             sys.exit(130)
     # Bytes: what a locale makes of them would sign differently.
-    return checked_secret(sys.stdin.buffer.readline().rstrip(b"\r\n"))
+    secret = sys.stdin.buffer.readline().rstrip(b"\r\n")
+    if not secret:
+        raise ConfigurationError(
+            f"There is no secret: set {_SECRET} or {_SECRET_FILE}, or give it on standard input."
+        )
+    return checked_secret(secret)
 
 
 def _sandbox(options: argparse.Namespace) -> int:

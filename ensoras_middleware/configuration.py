@@ -5,13 +5,16 @@ Whatever cannot work is a `ConfigurationError` that names the setting and the re
 
 from __future__ import annotations
 
+import difflib
 import importlib
+import inspect
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ensoras_middleware.errors import ConfigurationError
+from ensoras_middleware.log import logger
 from ensoras_middleware.options import SETTINGS, Options
 from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.secret import (
@@ -32,6 +35,8 @@ from ensoras_middleware.widget_tag import (
     widget_tag,
 )
 
+_FROM_ENVIRONMENT = ("slug", "secret", "secret_file")
+
 _DOTTED_PATHS = {"get_email": "shop.customers.email_of", "on_outcome": "shop.metrics.count"}
 
 _ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?/?", re.I | re.A)
@@ -50,8 +55,8 @@ def options_from_settings(settings: Mapping[str, object]) -> dict[str, object]:
         if setting.startswith("ENSORAS_"):
             if setting not in keywords:
                 raise ConfigurationError(
-                    f"{setting} is not a setting of ensoras-middleware: remove it, or use one of "
-                    f"{', '.join(SETTINGS.values())}."
+                    f"{setting} is not a setting of ensoras-middleware: "
+                    f"{_instead(setting, keywords)}"
                 )
             options[keywords[setting]] = value
     return options
@@ -61,10 +66,9 @@ def widget_from_keywords(options: Mapping[str, object]) -> Widget | None:
     """Return the widget that the keywords of a middleware class describe; see `widget_from`."""
     for keyword in options:
         if keyword not in Options.__annotations__:
-            known = ", ".join(Options.__annotations__)
             raise ConfigurationError(
-                f"`{keyword}` is not an option of EnsorasMiddleware: remove it, or use one of "
-                f"{known}."
+                f"`{keyword}` is not an option of EnsorasMiddleware: "
+                f"{_instead(keyword, Options.__annotations__)}"
             )
     return widget_from(options)
 
@@ -84,6 +88,7 @@ def widget_from(options: Mapping[str, object]) -> Widget | None:
                 f"{_named(keyword)} is None: give it a value, or leave it out for the default."
             )
     _switch(options, "enabled", default=True)
+    _warn_of_environment(options)
     options = _with_environment(options)
     source = _secret_source(options)
     slug = _slug_or_any(options, source)
@@ -120,10 +125,28 @@ def widget_tag_from(
     if options.get("enabled") is False and "slug" not in options and not slug:
         return ""
     slug = _slug(options | ({"slug": slug} if slug else {}))
-    nonce = str(nonce) if nonce else None  # packages make it when it is first asked for
+    # Packages make it when it is first asked for; until then Django's and django-csp's are false.
+    nonce = (str(nonce) or None) if nonce is not None else None
     if nonce is not None and not NONCE.fullmatch(nonce):
         raise ConfigurationError("The nonce of a widget tag is not one: take your CSP package's.")
     return widget_tag(_origin(options), slug, nonce)
+
+
+def require_arguments(get_email: Callable[..., Any] | None, *, takes_request: bool) -> None:
+    """Refuse a `get_email` that cannot be called with the request, or in Flask with nothing."""
+    if get_email is None:
+        return
+    try:
+        signature = inspect.signature(get_email)
+    except (TypeError, ValueError):  # some functions written in C
+        return
+    try:
+        signature.bind(*([None] if takes_request else []))
+    except TypeError:
+        wanted = "one argument, the request" if takes_request else "no arguments: use flask.request"
+        raise ConfigurationError(
+            f"{_named('get_email')} cannot be called as it will be: let it take {wanted}."
+        ) from None
 
 
 def require_sync(get_email: Callable[..., Any] | None) -> None:
@@ -140,10 +163,26 @@ def _named(keyword: str) -> str:
     return f"{setting} (keyword `{keyword}`)" if keyword in Options.__annotations__ else setting
 
 
+def _instead(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {close[0]}? Else " if close else ""
+    return f"{hint}remove it, or use one of {', '.join(known)}."
+
+
+def _warn_of_environment(options: Mapping[str, object]) -> None:
+    for keyword, setting in SETTINGS.items():
+        if setting in os.environ and keyword not in options and keyword not in _FROM_ENVIRONMENT:
+            logger.warning(
+                "%s is set in the environment, where it means nothing: set it in your site's own "
+                "settings.",
+                setting,
+            )
+
+
 def _with_environment(options: Mapping[str, object]) -> dict[str, object]:
     environment = {
         keyword: os.environ[SETTINGS[keyword]]
-        for keyword in ("slug", "secret", "secret_file")
+        for keyword in _FROM_ENVIRONMENT
         if SETTINGS[keyword] in os.environ
     }
     if "secret" in options or "secret_file" in options:

@@ -82,6 +82,16 @@ def lets_load(fields: Fields, address: str, nonce: str | None) -> bool:
     return all(_loads(policy, address, nonce or "") for policy in _policies(fields))
 
 
+def lets_connect(fields: Fields, address: str) -> bool:
+    """Tell whether every enforced policy lets scripts connect to an address (section 6.1.2)."""
+    for policy in _policies(fields):
+        directives = _directives(policy)
+        tokens = directives.get("connect-src", directives.get("default-src"))
+        if tokens is not None and not allow_address(tokens, address):
+            return False
+    return True
+
+
 def lets_inline_run(fields: Fields, *, nonce: str | None, hash_source: str) -> bool:
     """Tell whether every policy, report-only too, lets an inline script run as it is."""
     return admitting(fields, nonce=nonce, hash_source=hash_source) == fields

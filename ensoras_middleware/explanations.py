@@ -32,16 +32,17 @@ EXPLANATIONS = {
         "nonce, or set `ENSORAS_WIDGET_SLUG`, so that the script's hash is known beforehand.",
     ),
     Outcome.ANONYMOUS: Explanation(
-        "The page has the widget, and nobody is logged in as far as the middleware can see.",
-        "Nothing, for a visitor without an account. For a customer: `get_email` returned `None`, "
-        "or the log-in is not the framework's own, and needs a `get_email`; the page of your "
-        "framework says which log-in packages work by themselves.",
+        "The page names the widget, and nobody is logged in as far as the middleware can see, or "
+        "nobody with an e-mail.",
+        "Nothing, for a visitor without an account. For a customer: their account has no e-mail; "
+        "or `get_email` returned `None`; or the log-in is not the framework's own, and needs a "
+        "`get_email`: the page of your framework says which packages work by themselves.",
     ),
     Outcome.EMAIL_REFUSED: Explanation(
         "The address of the logged-in customer cannot be signed safely: it is no string, not of "
         "the form `local@domain`, longer than 254 characters, or not plain ASCII.",
-        "Let the customer enter another address. Check that `get_email` returns the address, not "
-        "a name, an object or, outside ASGI, a coroutine.",
+        "See that `get_email` returns the address, not a name, an object or, outside ASGI, a "
+        "coroutine. Else let the customer enter another address.",
     ),
     Outcome.UNVERIFIED: Explanation(
         "The site knows that this customer never proved to own the address "
@@ -75,9 +76,9 @@ EXPLANATIONS = {
     ),
     Outcome.NO_TAG: Explanation(
         "The widget's address stands in the page, but in no tag that a browser would run: in a "
-        "comment, a `noscript`, a `template`, an attribute, or it is another widget's.",
+        "comment, a script that loads it, a `noscript`, a `template` or an attribute.",
         "Put the tag into the page as the Ensoras dashboard shows it, best directly before "
-        "`</body>`; or let `embed` write it.",
+        "`</body>`; or let `embed` write it. Scripts that load it must ask the identity endpoint.",
     ),
     Outcome.AMBIGUOUS: Explanation(
         "The page's markup before the widget tag is broken in a way that browsers read "
@@ -92,13 +93,14 @@ EXPLANATIONS = {
     ),
     Outcome.CSP_BLOCKED: Explanation(
         "The page's Content-Security-Policy lets no script run; with `embed`: not the widget's.",
-        "Add `https://app.ensoras.com` to the sources of `script-src`, or exclude the page.",
+        "Add `https://app.ensoras.com` to `script-src` and `connect-src`, or exclude the page.",
     ),
     Outcome.NO_WIDGET: Explanation(
-        "The page does not hold the address of this widget.",
-        "Nothing, where no chat is wanted. Else: put the tag into the page as the Ensoras "
-        "dashboard shows it, or let `embed` write it; check slug and `ENSORAS_WIDGET_ORIGIN`. A "
-        "tag manager that loads the widget leaves no tag.",
+        "The page does not hold the address of this widget: it has no tag, or one with another "
+        "slug or origin than the settings.",
+        "Nothing, where no chat is wanted. Else compare the tag with `ENSORAS_WIDGET_SLUG` and "
+        "`ENSORAS_WIDGET_ORIGIN`; or put it into the page; or let `embed` write it, which needs a "
+        "`</body>`. A tag manager that loads the widget leaves no tag.",
     ),
     Outcome.NOT_HTML: Explanation("The response is not `text/html`.", _NOTHING),
     Outcome.EXCLUDED: Explanation(

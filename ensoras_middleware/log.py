@@ -16,7 +16,7 @@ is_debugging = partial(logger.isEnabledFor, logging.DEBUG)
 PROBLEMS = {
     Outcome.EMAIL_REFUSED: (
         "A logged-in user's e-mail cannot be signed safely, so the visitor stays anonymous: signed "
-        "are plain ASCII addresses of the form local@domain."
+        "are plain ASCII addresses of the form local@domain, not %s."
     ),
     Outcome.UNVERIFIED: (
         "A logged-in user's e-mail is not known to be verified, so the visitor stays anonymous: "
@@ -86,7 +86,7 @@ ON_OUTCOME_FAILED = "`on_outcome` failed, and the response went out all the same
 
 CANNOT_RUN = (
     "A page's Content-Security-Policy does not let the Ensoras widget run, so it was not written "
-    "into the page: add %s to the sources of its script-src, or a nonce; or exclude the page."
+    "into the page: add %s to its script-src and connect-src, or a nonce; or exclude the page."
 )
 
 

@@ -7,9 +7,12 @@ import binascii
 import contextlib
 import hashlib
 import hmac
+import re
 from collections.abc import Iterator
 
 from ensoras_middleware.identity import Identity
+
+WELL_FORMED = re.compile(r"[0-9a-f]{64}")
 
 
 def mistake_of(identity: Identity, secret: bytes) -> str | None:
@@ -25,6 +28,8 @@ def mistake_of(identity: Identity, secret: bytes) -> str | None:
         base64.urlsafe_b64encode(right).decode().rstrip("="),
     ):
         return "it is in base64, not in hex"
+    if not WELL_FORMED.fullmatch(identity.hash):
+        return "it is no hash: one has 64 lower-case hex characters"
     return None
 
 

@@ -60,6 +60,8 @@ def checked_secret(value: object, setting: str = _SETTING) -> bytes:
         raise UnusableSecret(f"{setting} is blank: {_REMEDY}.")
     if secret != secret.strip():
         raise UnusableSecret(f"{setting} has white space around it: {_REMEDY} without it.")
+    if len(secret) > 1 and secret[:1] == secret[-1:] and secret[:1] in (b'"', b"'"):
+        raise UnusableSecret(f"{setting} has quotes around it: {_REMEDY} without them.")
     if _PLACEHOLDER.fullmatch(secret):
         raise UnusableSecret(f"{setting} is still a placeholder: {_REMEDY}.")
     if _CONTROL.search(secret):

@@ -40,7 +40,8 @@ class Signing:
             email.close()  # an asynchronous `get_email` that did not look like one
         self._email = canonical_email(email)
         if self._email is None:
-            self._because(Outcome.EMAIL_REFUSED)
+            what = "this one" if isinstance(email, str) else f"a {type(email).__name__}"
+            self._because(Outcome.EMAIL_REFUSED, what)
 
     def _identity_for(self, slug: str) -> Identity | None:
         """Return what the widget with this slug may be told of the user."""

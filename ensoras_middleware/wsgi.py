@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from werkzeug.wrappers import Request as WerkzeugRequest
 
-from ensoras_middleware.configuration import require_sync, widget_from_keywords
+from ensoras_middleware.configuration import require_arguments, require_sync, widget_from_keywords
 from ensoras_middleware.eligibility import Request
 from ensoras_middleware.endpoint import IdentityResponse
 from ensoras_middleware.environ import (
@@ -59,6 +59,7 @@ class EnsorasMiddleware:
                     "user's e-mail, or None."
                 )
             require_sync(self._widget.get_email)
+            require_arguments(self._widget.get_email, takes_request=True)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request as `app` does."""

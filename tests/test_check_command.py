@@ -314,7 +314,7 @@ def test_second_thoughts(site: str) -> None:
     """Ctrl-C ends it without a traceback."""
     terminal = Terminal("check", f"{site}/right", "--login", "/log-in")
     terminal.read_until(b"User name: $")
-    terminal.type(b"\x03")
+    terminal.interrupt(b"\x03")
     assert terminal.end() == 130
     assert b"Traceback" not in terminal.screen
 

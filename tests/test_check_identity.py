@@ -208,7 +208,7 @@ class TestHashes:
     def test_other_writings(self, written: str, mistake: str) -> None:
         assert mistake in str(hashes.mistake_of(Identity(ALICE, written), KEY))
 
-    @pytest.mark.parametrize("written", [HASH, "0" * 64, "", "é", identity_hash(BOB, SECRET)])
+    @pytest.mark.parametrize("written", [HASH, "0" * 64, identity_hash(BOB, SECRET)])
     def test_no_mistake_is_made_up(self, written: str) -> None:
         assert hashes.mistake_of(Identity(ALICE, written), KEY) is None
 
@@ -220,7 +220,7 @@ class TestHashes:
             ("alice", HASH, [("problem", "no address"), ("problem", "not signed with this")]),
             (BOB, HASH, [("problem", "identifies b…@example.com, not a…"), ("problem", "")]),
             (ALICE, "0" * 64, [("ok", ""), ("problem", "00000000… is not signed with this")]),
-            (ALICE, "abcd", [("ok", ""), ("problem", "a… is not signed with this")]),
+            (ALICE, "abcd", [("ok", ""), ("problem", "a… is wrong: it is no hash")]),
             (ALICE, HASH.upper(), [("ok", ""), ("problem", "is wrong: it is in upper case.")]),
             ("", "", []),
         ],

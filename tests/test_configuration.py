@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 import os
 import posixpath
 import re
@@ -79,7 +80,7 @@ def as_settings(options: dict[str, Any]) -> dict[str, Any]:
     return {SETTINGS.get(name, name): value for name, value in options.items()}
 
 
-def email_of(request: object) -> str:
+def email_of(request: object = None) -> str:
     return ALICE
 
 
@@ -384,6 +385,36 @@ def test_unknown_setting(
         assert re.search(rf"\b{known}\b", message)
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("ENSORAS_TRUST_EMAIL", "ENSORAS_TRUST_EMAILS"),
+        ("ENSORAS_SECRET_FILE", "ENSORAS_WIDGET_SECRET_FILE"),
+        ("ENSORAS_X", None),
+    ],
+)
+def test_the_setting_that_was_meant(name: str, meant: str | None) -> None:
+    message = refused(SETTING_DOORS["settings"], GOOD | {name: True})
+    assert (f": did you mean {meant}? Else remove it" in message) is (meant is not None)
+
+
+@pytest.mark.parametrize("setting", ["ENSORAS_DEBUG", "ENSORAS_WIDGET_ORIGIN", "ENSORAS_ENABLED"])
+def test_a_setting_in_the_environment(
+    setting: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only three are read there; of others a site that exports them is told so."""
+    monkeypatch.setenv(setting, "1")
+    built(GOOD)
+    assert [one.getMessage().partition(",")[0] for one in caplog.records] == [
+        f"{setting} is set in the environment"
+    ]
+    caplog.clear()
+    keyword = next(keyword for keyword, name in SETTINGS.items() if name == setting)
+    given = {"debug": True, "origin": "https://app.ensoras.com", "enabled": True}[keyword]
+    built(GOOD | {keyword: given})
+    assert not caplog.records
+
+
 @setting_door
 def test_other_settings_are_not_ours(door: Callable[[dict[str, Any]], object]) -> None:
     """Whatever does not begin with `ENSORAS_` belongs to somebody else."""
@@ -447,7 +478,7 @@ def test_defaults() -> None:
         {"secret": lambda slug: SECRET},
         {"secret": lambda slug: SECRET, "slug": ...},
         {"get_email": email_of},
-        {"get_email": "posixpath.basename"},
+        {"get_email": "locale.getlocale"},
         {"on_outcome": print},
         {"on_outcome": "posixpath.basename"},
         {"origin": "http://localhost:8400"},
@@ -768,6 +799,26 @@ class TestGetEmail:
         """Plain or not, its answer is the visitor."""
         site = serve(adapter, Host(), None, get_email=get_email)
         assert identify_script(ALICE) in site.get().body
+
+    @pytest.mark.parametrize("door", ["wsgi", "asgi", "django-wsgi", "django-asgi"])
+    @pytest.mark.parametrize("get_email", [lambda: ALICE, lambda request, user: ALICE])
+    def test_takes_the_request(self, door: str, get_email: Any) -> None:
+        """One argument, told when the site starts."""
+        message = refused(DOORS[door], GOOD | {"get_email": get_email})
+        assert message.startswith("ENSORAS_GET_EMAIL (keyword `get_email`) cannot be called")
+        assert "let it take one argument, the request." in message
+
+    def test_takes_nothing_in_flask(self) -> None:
+        message = refused(DOORS["flask"], GOOD | {"get_email": lambda request: ALICE})
+        assert "let it take no arguments: use flask.request." in message
+        with pytest.raises(ConfigurationError, match="let it take no arguments"):
+            Ensoras().email_getter(lambda request: ALICE)
+
+    def test_no_signature(self) -> None:
+        """What was written in C may have none that Python knows: it is taken as it is."""
+        with pytest.raises(ValueError, match="no signature"):
+            inspect.signature(min)
+        DOORS["wsgi"](GOOD | {"get_email": min})
 
     @pytest.mark.parametrize("get_email", ASYNC[:3])
     def test_flasks_decorator_refuses_asynchronous(self, get_email: Any) -> None:

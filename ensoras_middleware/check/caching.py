@@ -26,7 +26,7 @@ _HIT = re.compile(r"(?<![a-z])(?:hit|stale|updating|revalidated)(?![a-z]|-for)",
 
 def caching(answer: Answer) -> Findings:
     """Tell what a page with the widget, identified or not, says to caches."""
-    if answer.page.calls:
+    if any(identity.hash for identity in answer.identities):
         yield from _of_identified(answer)
         yield _age(answer)
     if answer.page.tags or answer.page.calls:

@@ -49,6 +49,11 @@ def run(
     url, login_url = _addresses(url, login)
     expected = _expected(email)
     who = read_credentials(stdin=stdin, login=login is not None)
+    if expected is not None and not who:
+        raise ConfigurationError(
+            f"--email needs the credentials of that customer: set {COOKIE} or {HEADER}, or give "
+            "--login or --stdin."
+        )
     secret = _secret(ask=bool(who) and not stdin)
     redact = report.Redaction(_not_shown(who, secret))
     try:

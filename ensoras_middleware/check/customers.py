@@ -10,8 +10,9 @@ from ensoras_middleware.identity import Identity
 
 _TITLE = "customers"
 _MIXED = (
-    "Stop it now: take the cache that does this out of the way, or set ENSORAS_ENABLED = False; "
-    "then rotate the widget secret. docs/caching.md tells what caches need."
+    "Stop it now: take the call out, if a template writes it; else take the cache that does this "
+    "out of the way, or set ENSORAS_ENABLED = False. Then rotate the widget secret. What caches "
+    "need: docs/caching.md."
 )
 
 

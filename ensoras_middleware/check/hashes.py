@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 from ensoras_middleware.check.answer import Answer
 from ensoras_middleware.check.finding import Finding, Findings, Status
 from ensoras_middleware.identity import Identity, canonical_email, verify_identity
-from ensoras_middleware.mistakes import mistake_of
+from ensoras_middleware.mistakes import WELL_FORMED, mistake_of
 from ensoras_middleware.page import masked
 
 _EMAIL, _HASH = "e-mail", "hash"
-_WELL_FORMED = re.compile(r"[0-9a-f]{64}")
 _SHOWN = 8  # of 64: enough to tell two hashes apart, far too little to replay one
 
 _RIGHT = "sign HMAC-SHA256(secret, lower-cased e-mail) in hex, or leave it to the middleware"
@@ -59,7 +56,7 @@ def _email(answer: Answer, identity: Identity, expected: str | None) -> Finding:
 def _hash(answer: Answer, identity: Identity, secret: bytes | None) -> Finding:
     shown = f"{identity.hash[: min(_SHOWN, len(identity.hash) // 4)]}…"
     if secret is None:
-        if not _WELL_FORMED.fullmatch(identity.hash):
+        if not WELL_FORMED.fullmatch(identity.hash):
             found = f"{shown} is no hash: one has 64 lower-case hex characters."
             return Finding(Status.PROBLEM, _HASH, found, f"{_RIGHT}.".capitalize(), answer.visitor)
         return Finding(
@@ -74,7 +71,12 @@ def _hash(answer: Answer, identity: Identity, secret: bytes | None) -> Finding:
     mistake = mistake_of(identity, secret)
     if mistake is not None:
         found = f"{shown} is wrong: {mistake}."
-        return Finding(Status.PROBLEM, _HASH, found, f"To mend it, {_RIGHT}.", answer.visitor)
+        remedy = (
+            f"Give the site the secret as the dashboard shows it; or {_RIGHT}."
+            if "the secret" in mistake
+            else f"To mend it, {_RIGHT}."
+        )
+        return Finding(Status.PROBLEM, _HASH, found, remedy, answer.visitor)
     return Finding(
         Status.PROBLEM,
         _HASH,

@@ -16,12 +16,18 @@ _BY_HAND = "identify call by hand"
 
 _NOT_KNOWN = (
     "Is this customer logged in, on this page? If so: set ENSORAS_DEBUG = True for a moment and "
-    "check again; the header X-Ensoras-Outcome then tells the reason."
+    "check again; the header X-Ensoras-Outcome then tells the reason. If it is set and there is no "
+    "such header, the middleware is not in use: it is missing or switched off, or a cache answers."
+)
+_OTHER_SETTINGS = (
+    "Compare ENSORAS_WIDGET_SLUG and ENSORAS_WIDGET_ORIGIN of the site with this tag: one of them "
+    "is another."
 )
 _NOT_SEEN = (
     "It does not say `Vary: Cookie` either, so the middleware has not worked on it: it is not "
-    "installed or switched off, excludes this path, expects another slug or origin, or something "
-    "inside of it compresses the page."
+    "installed or switched off, excludes this path, expects another slug or origin than the tag "
+    "has (ENSORAS_WIDGET_SLUG, ENSORAS_WIDGET_ORIGIN), or something inside of it compresses the "
+    "page."
 )
 
 
@@ -49,6 +55,9 @@ def outcome(answer: Answer) -> Findings:
     if answer.visitor == ANONYMOUS:
         right = {Outcome.ANONYMOUS}
     cause, remedy = EXPLANATIONS[told]
+    if told is Outcome.NO_WIDGET and answer.page.tags:
+        address = answer.page.tags[0].address
+        cause, remedy = f"The site is not set to the widget of its tag, {address}.", _OTHER_SETTINGS
     found = f"`{told.value}`: {cause}"
     if told in right:
         yield Finding(Status.OK, "outcome", found, page=answer.visitor)

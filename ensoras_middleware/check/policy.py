@@ -33,8 +33,28 @@ def policy(answer: Answer) -> Findings:
         remedy = f"Nothing is blocked yet. Before you enforce it: {remedy[0].lower()}{remedy[1:]}."
         yield Finding(Status.NOTE, _TITLE, found, remedy, answer.visitor)
     if (header or meta) and not problems:
-        what = "the widget and the identify script" if answer.page.calls else "the widget"
-        yield Finding(Status.OK, _TITLE, f"It lets {what} run.", page=answer.visitor)
+        if answer.page.tags:
+            what = "the widget and the identify script" if answer.page.calls else "the widget"
+            yield Finding(Status.OK, _TITLE, f"It lets {what} run.", page=answer.visitor)
+        yield from _connecting(answer, [*header, *meta])
+
+
+def _connecting(answer: Answer, fields: Fields) -> Findings:
+    for tag in answer.page.tags[:1]:
+        address = absolute_address(tag, answer.url)
+        if address is not None and not csp.lets_connect(fields, address):
+            origin = _origin(address)
+            yield Finding(
+                Status.NOTE,
+                _TITLE,
+                f"It lets no script connect to {origin}, so the widget may not reach its server.",
+                f"Add {origin} to the sources of connect-src. See docs/csp.md.",
+                answer.visitor,
+            )
+
+
+def _origin(address: str) -> str:
+    return "/".join(address.split("/", 3)[:3])
 
 
 def _blocked(answer: Answer, fields: Fields, where: str) -> list[tuple[str, str]]:
@@ -52,8 +72,9 @@ def _blocked(answer: Answer, fields: Fields, where: str) -> list[tuple[str, str]
     for tag in page.tags[:1]:
         address = absolute_address(tag, answer.url)
         if address is not None and not csp.lets_load(fields, address, tag.nonce):
-            origin = "/".join(address.split("/", 3)[:3])
-            remedy = f"Add {origin} to the sources of script-src, or a nonce to policy and tag"
+            remedy = (
+                f"Add {_origin(address)} to the sources of script-src, or a nonce to policy and tag"
+            )
             found.append((f"The policy in the {where} blocks the widget.", remedy))
     return found
 

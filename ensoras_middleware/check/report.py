@@ -86,7 +86,9 @@ def print_table(url: str, findings: Sequence[Finding], redact: Redaction) -> Non
     console.print(Text(redact(shown_address(url))))
     console.print(table)
     problems = sum(finding.status is Status.PROBLEM for finding in findings)
-    summary = {0: "Nothing is wrong.", 1: "1 problem."}.get(problems, f"{problems} problems.")
+    skipped = any(finding.status is Status.SKIPPED for finding in findings)
+    fine = "Nothing is wrong in what was looked at." if skipped else "Nothing is wrong."
+    summary = {0: fine, 1: "1 problem."}.get(problems, f"{problems} problems.")
     console.print(Text(summary, style="bold red" if problems else "green"))
 
 

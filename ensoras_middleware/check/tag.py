@@ -6,6 +6,7 @@ from urllib.parse import urljoin, urlsplit
 
 from ensoras_middleware.check.answer import Answer, is_loopback
 from ensoras_middleware.check.finding import Finding, Findings, Status
+from ensoras_middleware.check.identify import told_outcome
 from ensoras_middleware.explanations import EXPLANATIONS
 from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.page import Tag
@@ -19,7 +20,7 @@ def widget_tags(answer: Answer, slug: str | None) -> Findings:
     """Tell which widget tags a page has; `slug` is the one of the site's settings, if known."""
     page = answer.page
     if not page.tags:
-        yield _without_tag(answer)
+        yield _without_tag(answer, slug or "YOUR_SLUG")
         return
     first = page.tags[0]
     lines = ", ".join(str(_line(page.body, tag)) for tag in page.tags)
@@ -76,8 +77,11 @@ def _judged(tags: tuple[Tag, ...], url: str, slug: str | None) -> tuple[Status, 
     return Status.OK, ""
 
 
-def _without_tag(answer: Answer) -> Finding:
+def _without_tag(answer: Answer, slug: str) -> Finding:
     page = answer.page
+    if told_outcome(answer) is Outcome.CSP_BLOCKED:
+        cause, remedy = EXPLANATIONS[Outcome.CSP_BLOCKED]
+        return Finding(Status.PROBLEM, _TITLE, cause, remedy, answer.visitor)
     if page.doubt is not None:
         return _ambiguous(answer, page.doubt)
     if page.mentions:
@@ -87,7 +91,7 @@ def _without_tag(answer: Answer) -> Finding:
     if _IN_GTM in answer.body:
         found += " It has a tag manager; a widget that this loads is seen by nobody but browsers."
     remedy = (
-        f"Put {widget_tag(DEFAULT_ORIGIN, 'YOUR_SLUG')} into the page, as your dashboard shows it, "
+        f"Put {widget_tag(DEFAULT_ORIGIN, slug)} into the page, as your dashboard shows it, "
         "before </body>, and out of a tag manager; or let the middleware write it: "
         "ENSORAS_WIDGET_EMBED."
     )

@@ -21,7 +21,7 @@ from django.http.response import HttpResponseBase
 from django_ensoras.conf import options
 from django_ensoras.users import email_getter, session_key, with_session
 from ensoras_middleware.caching import Fields
-from ensoras_middleware.configuration import require_sync, widget_from
+from ensoras_middleware.configuration import require_arguments, require_sync, widget_from
 from ensoras_middleware.eligibility import Request, is_html
 from ensoras_middleware.endpoint import IdentityResponse
 from ensoras_middleware.environ import (
@@ -53,6 +53,7 @@ class EnsorasMiddleware:
             raise MiddlewareNotUsed("ENSORAS_ENABLED is False")
         self.get_response = get_response
         self._widget = widget
+        require_arguments(widget.get_email, takes_request=True)
         self._get_email = email_getter(widget)
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:

@@ -27,6 +27,7 @@ from werkzeug.wsgi import ClosingIterator
 from ensoras_middleware.caching import Fields
 from ensoras_middleware.configuration import (
     options_from_settings,
+    require_arguments,
     require_sync,
     widget_from,
     widget_tag_from,
@@ -97,7 +98,7 @@ class Ensoras:
             raise ConfigurationError(f"{error} Fill app.config before Ensoras(app).") from None
         if widget is None:
             return
-        require_sync(widget.get_email)
+        _require_getter(widget.get_email)
         if app.config.get("COMPRESS_CACHE_BACKEND"):
             raise ConfigurationError("COMPRESS_CACHE_BACKEND is set. " + _COMPRESS_CACHE)
         if widget.slug is None:
@@ -128,9 +129,9 @@ class Ensoras:
     def email_getter(self, function: _EmailGetter) -> _EmailGetter:
         """Let `function` say who is logged in: it returns the e-mail, or `None`.
 
-        Raises `ConfigurationError` for an asynchronous function.
+        Raises `ConfigurationError` for an asynchronous function, and for one that takes arguments.
         """
-        require_sync(function)
+        _require_getter(function)
         self._email_getter = function
         return function
 
@@ -196,6 +197,11 @@ class Ensoras:
         except Exception as error:
             signing.user_failed(error)
             return None
+
+
+def _require_getter(get_email: Callable[..., Any] | None) -> None:
+    require_sync(get_email)
+    require_arguments(get_email, takes_request=False)
 
 
 def _is_error_page(response: Response) -> bool:

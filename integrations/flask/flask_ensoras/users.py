@@ -10,6 +10,11 @@ from ensoras_middleware.identity import NotSigned, email_of
 from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.widget import Widget
 
+_NO_EMAIL = (
+    "Flask-Login's current user, a %s, has no `email`, so the visitor stays anonymous: decorate a "
+    "function that returns the e-mail with @ensoras.email_getter."
+)
+
 
 def current_users_email(widget: Widget) -> Any:
     """Return the e-mail of Flask-Login's current user, or `None` for an anonymous one.
@@ -28,7 +33,10 @@ def current_users_email(widget: Widget) -> Any:
     confirmable = getattr(security, "confirmable", False) and not widget.trust_emails
     if confirmable and user.confirmed_at is None:
         raise NotSigned(Outcome.UNVERIFIED)
-    return email_of(user, trusted=widget.trust_emails)
+    email = email_of(user, trusted=widget.trust_emails)
+    if email is None and not hasattr(user, "email"):
+        widget.warn_once("no-email", _NO_EMAIL, type(user).__qualname__)
+    return email
 
 
 def _holds(flag: Any) -> bool:
