@@ -28,5 +28,7 @@ autodoc_type_aliases = {"ASGIApp": "ASGIApp"}
 python_use_unqualified_type_names = True
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 html_copy_source = False
 html_show_copyright = False

@@ -111,12 +111,12 @@ def keyword_of(call: ast.Call, name: str) -> ast.expr | None:
 
 
 def text_of(message: ast.expr) -> str:
-    """Return a text as it stands in the code; for what is not known there, the expression."""
+    """Return a text as it stands in the code; for what is not known there, an ellipsis."""
     if isinstance(message, ast.Constant):
         return str(message.value)
     if isinstance(message, ast.JoinedStr):
         return "".join(text_of(part) for part in message.values)
-    return f"`{ast.unparse(getattr(message, 'value', message))}`"
+    return "…"
 
 
 class CommandLine(Generated):

@@ -27,6 +27,7 @@ from ensoras_middleware.secret import checked_secret, secret_from_environment
 
 _SECRET = "ENSORAS_WIDGET_SECRET"
 _SECRET_FILE = "ENSORAS_WIDGET_SECRET_FILE"
+_SLUG = "ENSORAS_WIDGET_SLUG"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,7 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     sandbox.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
     sandbox.add_argument("--port", type=_port, default=8400, help="default: %(default)s")
-    sandbox.add_argument("--slug", default="demo", help="default: %(default)s")
+    slug = os.environ.get(_SLUG, "demo")
+    sandbox.add_argument("--slug", default=slug, help=f"default: {_SLUG}, or demo")
     sandbox.add_argument(
         "--secret-file",
         type=Path,
@@ -183,7 +185,17 @@ def _sandbox(options: argparse.Namespace) -> int:
         checked_secret(secret)
     else:
         secret = secrets.token_hex(32)
-    run(options.host, options.port, options.slug, secret, secret_file=options.secret_file)
+    sys.stderr.write(
+        f"Tag, settings, secret and calls: http://{options.host}:{options.port}\n"
+        if options.port
+        else ""
+    )
+    try:
+        run(options.host, options.port, options.slug, secret, secret_file=options.secret_file)
+    except SystemExit:  # uvicorn has said why
+        raise ConfigurationError(
+            f"The sandbox cannot use port {options.port}: give another one by --port."
+        ) from None
     return 0
 
 

@@ -93,14 +93,15 @@ EXPLANATIONS = {
     ),
     Outcome.CSP_BLOCKED: Explanation(
         "The page's Content-Security-Policy lets no script run; with `embed`: not the widget's.",
-        "Add `https://app.ensoras.com` to `script-src` and `connect-src`, or exclude the page.",
+        "Add the widget's origin, `https://app.ensoras.com`, to `script-src` and `connect-src`; or "
+        "exclude the page.",
     ),
     Outcome.NO_WIDGET: Explanation(
         "The page does not hold the address of this widget: it has no tag, or one with another "
         "slug or origin than the settings.",
-        "Nothing, where no chat is wanted. Else compare the tag with `ENSORAS_WIDGET_SLUG` and "
-        "`ENSORAS_WIDGET_ORIGIN`; or put it into the page; or let `embed` write it, which needs a "
-        "`</body>`. A tag manager that loads the widget leaves no tag.",
+        "Compare the tag with `ENSORAS_WIDGET_SLUG` and `ENSORAS_WIDGET_ORIGIN`; or put it into "
+        "the page; or let `embed` write it, which needs a `</body>`. A tag manager that loads the "
+        "widget leaves no tag. Nothing, where no chat is wanted.",
     ),
     Outcome.NOT_HTML: Explanation("The response is not `text/html`.", _NOTHING),
     Outcome.EXCLUDED: Explanation(

@@ -9,6 +9,8 @@ from ensoras_middleware.outcome import Outcome
 
 logger = logging.getLogger("ensoras_middleware")
 
+_OUR_PACKAGES = ("ensoras_middleware", "flask_ensoras", "django_ensoras")
+
 # It costs half of a call that logs nothing.
 is_debugging = partial(logger.isEnabledFor, logging.DEBUG)
 
@@ -91,10 +93,22 @@ CANNOT_RUN = (
 
 
 def kind_and_place(error: BaseException) -> str:
-    """Say what was raised and where, but not with which words: they may hold an address."""
-    place, traceback = "", error.__traceback__
+    """Say what was raised and where, but not with which words: they may hold an address.
+
+    Where somebody else's function that we called has called on, its own line is told too.
+    """
+    place = called = ""
+    traceback = error.__traceback__
     while traceback is not None:
-        code = traceback.tb_frame.f_code
-        place = f" at {code.co_filename}:{traceback.tb_lineno}"
+        frame = traceback.tb_frame
+        place = f"{frame.f_code.co_filename}:{traceback.tb_lineno}"
+        package = frame.f_globals.get("__name__", "").partition(".")[0]
+        called = called or ("" if package in _OUR_PACKAGES else place)
         traceback = traceback.tb_next
-    return type(error).__qualname__ + place
+    return "".join(
+        [
+            type(error).__qualname__,
+            f" at {place}" if place else "",
+            f", called from {called}" if called not in ("", place) else "",
+        ]
+    )

@@ -40,8 +40,7 @@ class Signing:
             email.close()  # an asynchronous `get_email` that did not look like one
         self._email = canonical_email(email)
         if self._email is None:
-            what = "this one" if isinstance(email, str) else f"a {type(email).__name__}"
-            self._because(Outcome.EMAIL_REFUSED, what)
+            self._because(Outcome.EMAIL_REFUSED, _kind_of(email))
 
     def _identity_for(self, slug: str) -> Identity | None:
         """Return what the widget with this slug may be told of the user."""
@@ -65,3 +64,9 @@ class Signing:
             self._widget.warn_once(kind, PROBLEMS[outcome], *details)
         if self.outcome is None:
             self.outcome = outcome
+
+
+def _kind_of(email: object) -> str:
+    if isinstance(email, str):
+        return "this one" if email.strip() else "an empty one"
+    return f"a {type(email).__name__}"

@@ -102,7 +102,7 @@ def _not_anonymous(response: Received) -> str | None:
         return f"The page should identify nobody. It identifies {whom}."
     if MARK in response.body:
         return f"The page should identify nobody. {_UNRUN_SCRIPT}"
-    if not page.tags:
+    if not page.tags or _outcome(response) is Outcome.NO_WIDGET:
         found = _instead_of_tag(response, page, None)
         return f"Without the widget tag this proves nothing about who is identified. {found}"
     return None
@@ -184,7 +184,8 @@ def _instead_of_tag(response: Received, page: Page, slug: str | None) -> str:
     """Tell what there is in place of the widget tag."""
     if page.tags:
         slugs = ", ".join(sorted({f"`{tag.slug}`" for tag in page.tags}))
-        return f"It has the widget tag of {slugs}, not of `{slug}`."
+        ours = f"of `{slug}`" if slug else "one of the site's settings"
+        return f"It has the widget tag of {slugs}, not {ours}."
     if (other := _no_page(response)) is not None:
         return f"The response is {other}."
     if page.doubt is not None:

@@ -83,7 +83,7 @@ def user(**fields: Any) -> Any:
 
 
 UNVERIFIED = PROBLEMS[Outcome.UNVERIFIED]
-REFUSED = PROBLEMS[Outcome.EMAIL_REFUSED]
+REFUSED = PROBLEMS[Outcome.EMAIL_REFUSED] % "an empty one"
 USERS = {
     "own class": (user(), "alice", None),
     "nobody": (UnauthenticatedUser(), None, None),

@@ -44,7 +44,7 @@ def run(*arguments: str, stdin: str = "", **environment: str) -> subprocess.Comp
 
 
 def test_as_a_process(site: str) -> None:
-    """A table for a person, in any locale; the exit status for a script."""
+    """A table, in any locale, and unbroken lines for a log; the exit status for a script."""
     environment = {"ENSORAS_CHECK_COOKIE": OF_ALICE, "COLUMNS": "100", **SETTINGS}
     fine = run(f"{site}/right", PYTHONIOENCODING="ascii", **environment)
     assert (fine.stderr, fine.returncode) == ("", 0)
@@ -52,7 +52,8 @@ def test_as_a_process(site: str) -> None:
     assert fine.stdout.endswith("Nothing is wrong.\n")
     lines = [line.split() for line in fine.stdout.splitlines()]
     assert ["ok", "hash", f"{hash_of(ALICE)[:8]}?", "is", "verified."] in lines
-    assert [line for line in fine.stdout.splitlines() if len(line) > 100] == []
+    assert any(line.endswith("get their own pages.") for line in fine.stdout.splitlines())
+    assert [line for line in fine.stdout.splitlines() if line.endswith(" ")] == []
 
 
 def test_table_of_problems(site: str, command: Command) -> None:
@@ -87,6 +88,19 @@ def test_output_of_another_program(site: str, command: Command) -> None:
     assert json.loads(output.getvalue())["exit_status"] == 0
 
 
+def test_what_is_skipped_is_not_called_fine(site: str, command: Command) -> None:
+    report = command(f"{site}/right")
+    assert report.status == 0
+    assert report.output.endswith("\nNothing is wrong in what was looked at.\n")
+
+
+def test_email_without_credentials(site: str, command: Command) -> None:
+    """A job whose credentials have vanished does not stay green."""
+    report = command(f"{site}/right", "--email", ALICE)
+    assert report.status == 2
+    assert "--email needs the credentials of that customer" in report.errors
+
+
 def test_redaction() -> None:
     """Whatever reaches the report by whatever way is not shown there."""
     credentials = Credentials(
@@ -108,6 +122,7 @@ def test_redaction() -> None:
         hash_of(ALICE).upper(): f"{hash_of(ALICE)[:8].upper()}…",
         "theme x, https://a.example.com/b?…": "theme x, https://a.example.com/b?…",
         "a…@example.com": "a…@example.com",
+        "of the form `local@domain`": "of the form `local@domain`",
     }
     assert {text: redact(text) for text in shown} == shown
     finding = Finding(Status.OK, "t", f"x {ALICE}", f"y {ALICE}", "customer")

@@ -41,6 +41,12 @@ class TestCaching:
     def test_signs_of_a_shared_cache(self, field: tuple[str, str], signs: list[str]) -> None:
         assert caching.shared_cache_signs([field]) == signs
 
+    def test_a_cache_that_may_be_inside(self) -> None:
+        """One that counts ages is around the middleware; of another that is not known."""
+        page = answer(IDENTIFIED, self.NO_STORE, ("Vary", "Cookie"), ("X-Cache", "hit"))
+        (finding,) = [one for one in caching.caching(page) if one.title == "shared cache"]
+        assert (finding.status.value, "x-cache" in finding.found.lower()) == ("note", True)
+
     NO_STORE = ("Cache-Control", "private, no-store, max-age=0")
 
     @pytest.mark.parametrize(
@@ -134,6 +140,31 @@ OWN_HASH = f"'sha256-{base64.b64encode(hashlib.sha256(SCRIPT).digest()).decode()
 
 def meta(policy: str) -> bytes:
     return f'<meta http-equiv="{CSP}" content="{policy}">'.encode()
+
+
+class TestConnections:
+    @pytest.mark.parametrize(
+        ("policy_", "told_"),
+        [
+            ("script-src 'unsafe-inline' *", []),
+            ("script-src 'unsafe-inline' *; connect-src *", []),
+            ("script-src 'unsafe-inline' *; connect-src https://app.ensoras.com", []),
+            ("script-src 'unsafe-inline' *; connect-src 'self'", ["note"]),
+            ("script-src 'unsafe-inline' *; connect-src 'none'", ["note"]),
+            ("default-src 'self'; script-src 'unsafe-inline' *", ["note"]),
+            ("default-src 'self'; script-src 'unsafe-inline' *; connect-src *", []),
+        ],
+    )
+    def test_the_widget_must_reach_its_server(self, policy_: str, told_: list[str]) -> None:
+        """It talks to its origin, and a policy without it leaves the chat unverified."""
+        findings = list(policy.policy(answer(IDENTIFIED, (CSP, policy_))))
+        notes = [one for one in findings if "connect" in one.found]
+        assert [one.status.value for one in notes] == told_
+        assert all("https://app.ensoras.com to the sources" in one.remedy for one in notes)
+
+    def test_no_widget_no_word(self) -> None:
+        page = answer(b"<p>", (CSP, "script-src 'self'; connect-src 'self'"))
+        assert list(policy.policy(page)) == []
 
 
 class TestPolicy:

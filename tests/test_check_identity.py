@@ -152,6 +152,23 @@ class TestIdentified:
         page = answer(PAGE, ("x-ensoras-outcome", outcome), visitor=visitor)
         assert_told(identify.outcome(page), (status, f"`{outcome}`: "))
 
+    def test_no_widget_beside_a_tag(self) -> None:
+        """The page has a tag: then the settings are those of another."""
+        page = answer(PAGE, ("x-ensoras-outcome", "no-widget"))
+        (finding,) = identify.outcome(page)
+        assert "https://app.ensoras.com/cdn/v1/widget/acme.js" in finding.found
+        assert "ENSORAS_WIDGET_ORIGIN" in finding.remedy
+
+    def test_a_blocked_tag_is_no_missing_one(self) -> None:
+        """With `embed`: where the policy blocks the widget, it was not written."""
+        page = answer(b"<p>", ("x-ensoras-outcome", "csp-blocked"))
+        assert_told(tag.widget_tags(page, SLUG), ("problem", "Content-Security-Policy"))
+
+    def test_the_slug_of_the_settings(self) -> None:
+        """It stands in the tag that is to be copied."""
+        (finding,) = tag.widget_tags(answer(b"<p>"), SLUG)
+        assert "/widget/acme.js" in finding.remedy
+
     def test_no_outcome(self) -> None:
         """It is not there without `debug`; what is no outcome is not repeated."""
         assert_told(identify.outcome(answer()))

@@ -70,7 +70,7 @@ MISTAKES = [
     ("policy-blocks-all", CUSTOMER, "Content-Security-Policy", "Add https://app.ensoras.com"),
     ("policy-in-meta", CUSTOMER, "Content-Security-Policy", "nonce"),
     ("stored", CUSTOMER, "shared cache", "age, x-cache"),
-    ("rewritten", CUSTOMER, "Cache-Control", "docs/caching.md"),
+    ("rewritten", CUSTOMER, "Cache-Control", "page Caching"),
     ("rewritten", CUSTOMER, "Vary", "takes the field away"),
     ("not-modified", CUSTOMER, "after log-in", "304"),
     ("optimised", CUSTOMER, "identify script", "identifies nobody"),

@@ -8,6 +8,7 @@ import pty
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -398,6 +399,7 @@ class TestArguments:
                 ],
             ),
             (["sandbox", "--help"], ["--host", "--port", "--slug", "--secret-file"]),
+            (["--version"], [f"ensoras-middleware {ensoras_middleware.__version__}"]),
         ],
     )
     def test_help(self, arguments: list[str], told: list[str]) -> None:
@@ -424,13 +426,27 @@ class TestArguments:
 
 
 class TestSandbox:
+    def test_port_in_use(self) -> None:
+        """Another program has it: the remedy is told."""
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = str(other.getsockname()[1])
+            assert_refused(
+                run("sandbox", "--port", port), f"port {port}: give another one by --port"
+            )
+
+    def test_slug_of_the_environment(self) -> None:
+        """It is that of the site."""
+        helped = run("sandbox", "--slug", "no slug", env={"ENSORAS_WIDGET_SLUG": "acme"})
+        assert_refused(helped, "is not a slug")
+        assert_refused(run("sandbox", env={"ENSORAS_WIDGET_SLUG": "no slug"}), "is not a slug")
+
     @pytest.mark.parametrize(
         ("arguments", "told"),
         [
             (["--host", "0.0.0.0"], "loopback"),
             (["--slug", "two words"], "slug"),
             (["--secret-file", "/no/such/directory/secret"], "/no/such/directory"),
-            (["--port", "x"], "--port"),
+            (["--port", "x"], "a port is a number from 0 to 65535"),
             (["--port", "99999"], "port"),
             (["--port", "-1"], "port"),
         ],

@@ -19,6 +19,8 @@ import jinja2
 import pytest
 from adapters import ALICE, BOB, PAGE, SECRET, SLUG, TAG, identify_script, run_asgi, run_wsgi
 from asgiref.sync import async_to_sync
+from csp.middleware import CheckableLazyObject
+from django.conf import settings
 from django.contrib.auth import login, logout
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
@@ -969,6 +971,16 @@ def test_switched_off_the_middleware_is_not_there(site: Any, browser: Browser) -
     assert "Vary" not in answer.headers
 
 
+def test_not_installed(site: Any, browser: Browser, caplog: pytest.LogCaptureFixture) -> None:
+    """Without the app there are no checks, so the log says so; pages are identified."""
+    apps = [one for one in settings.INSTALLED_APPS if one != "django_ensoras"]
+    site(path("", home), INSTALLED_APPS=apps)
+    visitor = browser()
+    visitor.force_login(customer("alice", ALICE))
+    assert visitor.get("/").content == identified()
+    assert "django_ensoras is not in INSTALLED_APPS" in caplog.text
+
+
 # The template tag -----------------------------------------------------------------------------
 
 OTHER = TAG_TEXT.replace("acme", "other")
@@ -983,6 +995,7 @@ WITH_NONCE = TAG_TEXT.replace(" defer", ' defer nonce="a+/-_Z9=="')
         ("{% ensoras_widget 'other' %}", OTHER),
         ("{% ensoras_widget nonce=nonce %}", WITH_NONCE),
         ("{% ensoras_widget nonce=lazy_nonce %}", WITH_NONCE),
+        ("{% ensoras_widget nonce=unused_nonce %}", WITH_NONCE),
         ("{% ensoras_widget nonce=no_such_name %}", TAG_TEXT),
         ("{% ensoras_widget nonce=None %}", TAG_TEXT),
         ("{% autoescape off %}{% ensoras_widget %}{% endautoescape %}", TAG_TEXT),
@@ -996,7 +1009,12 @@ def test_the_template_tag_writes_the_widget_tag(
 
     Where the template has no nonce, there is no attribute.
     """
-    context = {"nonce": "a+/-_Z9==", "lazy_nonce": SimpleLazyObject(lambda: "a+/-_Z9==")}
+    context = {
+        "nonce": "a+/-_Z9==",
+        "lazy_nonce": SimpleLazyObject(lambda: "a+/-_Z9=="),
+        # False until it is used, as Django's own is: here it is used first.
+        "unused_nonce": CheckableLazyObject(lambda: "a+/-_Z9=="),
+    }
 
     def view(request: Any) -> HttpResponse:
         template = engines["django"].from_string("{% load ensoras %}" + tag)

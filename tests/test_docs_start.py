@@ -13,6 +13,7 @@ import pytest
 from adapters import ALICE, PAGE, SECRET, SLUG, TAG, Answer, identify_script, run_asgi, run_wsgi
 from app_browser import opened, served, site_of
 from chromium import chromium
+from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
 from django.test import override_settings
 from django.urls import path as url
@@ -57,9 +58,9 @@ def run(page: str, words: str) -> dict[str, Any]:
 
 def test_every_block_is_tried_here() -> None:
     """A block added to these pages needs a test."""
-    assert [language for language, _ in blocks("getting-started.md")].count("python") == 5
+    assert [language for language, _ in blocks("getting-started.md")].count("python") == 7
     assert [language for language, _ in blocks("tag-managers.md")].count("python") == 3
-    assert [len(blocks(page)) for page in ("getting-started.md", "tag-managers.md")] == [6, 4]
+    assert [len(blocks(page)) for page in ("getting-started.md", "tag-managers.md")] == [8, 4]
 
 
 class User:
@@ -128,7 +129,8 @@ def test_django() -> None:
 
 
 def test_fastapi() -> None:
-    assert fastapi_page(run(START, "FastAPI")["app"], PAGE).body == IDENTIFIED
+    app = run(START, "FastAPI()\napp.add_middleware(EnsorasMiddleware)\n")["app"]
+    assert fastapi_page(app, PAGE).body == IDENTIFIED
 
 
 def test_any_other() -> None:
@@ -166,6 +168,25 @@ def test_the_sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     email, hash = re.findall(r'"(?:email|hash)":"([^"]+)"', page.text)
     answer = asyncio.run(identify(sandbox, email, hash))
     assert (answer["tier"], answer["email"]) == ("verified", ALICE)
+
+
+@pytest.mark.parametrize("site", ["django", "fastapi"])
+def test_the_sandbox_for(site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings are enough for the tag of the dashboard."""
+    monkeypatch.delenv("ENSORAS_WIDGET_SLUG")
+    monkeypatch.delenv("ENSORAS_WIDGET_SECRET")
+    monkeypatch.chdir(tmp_path)
+    sandbox = create_app("demo", "", secret_file=Path("secret.txt"))
+    page = PAGE.replace(TAG, widget_tag("http://127.0.0.1:8400", "demo").encode())
+    if site == "fastapi":
+        answer = fastapi_page(run(START, "secret_from_file")["app"], page)
+    else:
+        with override_settings(ENSORAS_WIDGET_SECRET=""):
+            del settings.ENSORAS_WIDGET_SECRET
+            answer = django_page(run(START, '\nENSORAS_WIDGET_SECRET_FILE = "secret.txt"'), page)
+    assert answer["X-Ensoras-Outcome"] == "identified"
+    email, hash = re.findall(r'"(?:email|hash)":"([^"]+)"', answer.body.decode())
+    assert asyncio.run(identify(sandbox, email, hash))["tier"] == "verified"
 
 
 async def identify(sandbox: ASGIApp, email: str, hash: str) -> Any:

@@ -41,6 +41,24 @@ def outcome(answer: Any) -> str:
 # Flask-Login ----------------------------------------------------------------------------------
 
 
+def test_a_user_class_without_an_email(caplog: pytest.LogCaptureFixture) -> None:
+    """The site is told once, with the class and the remedy."""
+
+    class Account(UserMixin):
+        id, mail = "1", ALICE
+
+    app = Flask("site")
+    app.config |= CONFIG
+    LoginManager(app).request_loader(lambda request: Account())
+    Ensoras(app)
+    app.add_url_rule("/", view_func=lambda: PAGE)
+    for _ in range(2):
+        assert outcome(app.test_client().get("/")) == "anonymous"
+    (record,) = caplog.records
+    assert "Account, has no `email`" in record.getMessage()
+    assert "@ensoras.email_getter" in record.getMessage()
+
+
 class User(UserMixin):
     is_authenticated = True  # as of a user class of the site's own: whether active or not
 

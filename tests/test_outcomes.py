@@ -6,7 +6,9 @@ The header with `debug`, the log at DEBUG, and the site's `on_outcome`.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -131,6 +133,20 @@ def test_a_failing_callback(
     assert record.getMessage().startswith("`on_outcome` failed")
     assert f"LookupError at {__file__}:" in record.getMessage()
     assert ALICE not in caplog.text
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_where_a_sites_function_failed(adapter: str, caplog: pytest.LogCaptureFixture) -> None:
+    """What it called may be anybody's: its own line is told too."""
+
+    def count(outcome: Outcome) -> None:
+        json.loads("{")
+
+    with caplog.at_level(logging.WARNING, "ensoras_middleware"):
+        serve(adapter, page(), ALICE, on_outcome=count).get()
+    (record,) = caplog.records
+    told = rf"JSONDecodeError at .*decoder\.py:\d+, called from {re.escape(__file__)}:\d+$"
+    assert re.search(told, record.getMessage())
 
 
 @pytest.mark.parametrize("adapter", ["wsgi", "asgi"])

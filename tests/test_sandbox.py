@@ -240,6 +240,15 @@ class TestRotation:
         new = {sandbox.post(ROTATE, headers=JSON).json()["secret"] for _ in range(3)}
         assert len(new) == 3
 
+    def test_the_dashboard_says_what_a_site_needs(self, sandbox: httpx.Client) -> None:
+        """The settings for the host by which it was opened, and what is wrong with a hash."""
+        page = sandbox.get("/").text
+        assert 'ENSORAS_WIDGET_SLUG = "acme"' in page
+        assert f'ENSORAS_WIDGET_ORIGIN = "{str(sandbox.base_url).rstrip("/")}"' in page
+        for hash in (sign(ALICE, OTHER_SECRET), sign(ALICE).upper(), sign(ALICE)):
+            sandbox.post(IDENTIFY, json={"email": ALICE, "hash": hash})
+        assert sandbox.get("/").text.count("it is in upper case") == 1
+
     def test_the_dashboards_form_may_give_the_secret(self, sandbox: httpx.Client) -> None:
         answer = sandbox.post(ROTATE, data={"secret": OTHER_SECRET})
         assert (answer.status_code, answer.headers["location"]) == (303, "/")

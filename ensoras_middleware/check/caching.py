@@ -12,9 +12,10 @@ from ensoras_middleware.check.answer import CUSTOMER, Answer
 from ensoras_middleware.check.finding import Finding, Findings, Status
 
 _ORDER = (
-    "Let nothing outside of the middleware change what it says to caches: docs/caching.md tells "
-    "what your framework, proxy and CDN need."
+    "Let nothing outside of the middleware change what it says to caches: the "
+    "documentation's page Caching tells what your framework, proxy and CDN need."
 )
+_MORE = "The documentation's page Caching has nginx, Varnish and CDNs."
 
 # Fields in which caches tell whether they had a copy: nginx, Varnish, Squid and CDNs.
 _TOLD_BY_CACHES = frozenset(
@@ -106,11 +107,21 @@ def _age(answer: Answer) -> Finding:
     if not signs:
         found = "Nothing says that a cache has answered."
         return Finding(Status.OK, title, found, page=answer.visitor)
+    if "age" in map(str.lower, signs):
+        return Finding(
+            Status.PROBLEM,
+            title,
+            f"A cache has answered with a stored identified page: {', '.join(signs)}.",
+            "Purge it, let it pass requests with your session cookie, and let it obey `no-store`; "
+            f"then rotate the widget secret. {_MORE}",
+            answer.visitor,
+        )
     return Finding(
-        Status.PROBLEM,
+        Status.NOTE,
         title,
-        f"A cache has answered with a stored identified page: {', '.join(signs)}.",
-        "Purge it, let it pass requests with your session cookie, and let it obey `no-store`; then "
-        "rotate the widget secret. docs/caching.md has nginx, Varnish and CDNs.",
+        f"A cache says that it has answered from its store: {', '.join(signs)}.",
+        "Inside of the middleware that is fine: there it stores pages without identity. One around "
+        "it must obey `no-store` and pass requests with your session cookie; if it does not, purge "
+        f"it and rotate the widget secret. {_MORE}",
         answer.visitor,
     )

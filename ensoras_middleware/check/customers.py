@@ -12,7 +12,7 @@ _TITLE = "customers"
 _MIXED = (
     "Stop it now: take the call out, if a template writes it; else take the cache that does this "
     "out of the way, or set ENSORAS_ENABLED = False. Then rotate the widget secret. What caches "
-    "need: docs/caching.md."
+    "need: the documentation's page Caching."
 )
 
 

@@ -15,9 +15,10 @@ _TITLE = "identify script"
 _BY_HAND = "identify call by hand"
 
 _NOT_KNOWN = (
-    "Is this customer logged in, on this page? If so: set ENSORAS_DEBUG = True for a moment and "
-    "check again; the header X-Ensoras-Outcome then tells the reason. If it is set and there is no "
-    "such header, the middleware is not in use: it is missing or switched off, or a cache answers."
+    "Is this customer logged in, on this page? If so: set ENSORAS_DEBUG = True (keyword `debug`) "
+    "for a moment and check again; the header X-Ensoras-Outcome then tells the reason. If it is "
+    "set and there is no such header, the middleware is not in use: it is missing or switched off, "
+    "or a cache answers."
 )
 _OTHER_SETTINGS = (
     "Compare ENSORAS_WIDGET_SLUG and ENSORAS_WIDGET_ORIGIN of the site with this tag: one of them "

@@ -13,6 +13,7 @@ from ensoras_middleware.page import IdentifyCall
 from ensoras_middleware.snippet import hash_source
 
 _TITLE = "Content-Security-Policy"
+_MORE = "See the documentation's page Content Security Policy."
 _FIELD = "content-security-policy"
 
 
@@ -28,7 +29,13 @@ def policy(answer: Answer) -> Findings:
     if csp.lets_no_script_run(header):
         problems = [("The header lets no script run at all.", "Exclude the page, or allow scripts")]
     for found, remedy in problems:
-        yield Finding(Status.PROBLEM, _TITLE, found, f"{remedy}. See docs/csp.md.", answer.visitor)
+        yield Finding(
+            Status.PROBLEM,
+            _TITLE,
+            found,
+            f"{remedy}. {_MORE}",
+            answer.visitor,
+        )
     for found, remedy in _blocked(answer, trial, "report-only header"):
         remedy = f"Nothing is blocked yet. Before you enforce it: {remedy[0].lower()}{remedy[1:]}."
         yield Finding(Status.NOTE, _TITLE, found, remedy, answer.visitor)
@@ -48,7 +55,7 @@ def _connecting(answer: Answer, fields: Fields) -> Findings:
                 Status.NOTE,
                 _TITLE,
                 f"It lets no script connect to {origin}, so the widget may not reach its server.",
-                f"Add {origin} to the sources of connect-src. See docs/csp.md.",
+                f"Add {origin} to the sources of connect-src. {_MORE}",
                 answer.visitor,
             )
 

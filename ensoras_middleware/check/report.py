@@ -47,7 +47,7 @@ class Redaction:
         """Return the text as it may be shown."""
         text = self._secrets.sub(lambda found: _of_secret(found[0]), text)
         text = _HASH.sub(r"\1…", text)
-        text = _EMAIL.sub(lambda found: masked(found[0]), text)
+        text = _EMAIL.sub(lambda found: _of_email(found[0]), text)
         return "".join(char if char.isprintable() else "�" for char in text)
 
     def finding(self, finding: Finding) -> Finding:
@@ -61,6 +61,10 @@ class Redaction:
         )
 
 
+def _of_email(email: str) -> str:
+    return email if email == "local@domain" else masked(email)  # the form of one, in our own words
+
+
 def _of_secret(secret: str) -> str:
     return masked(secret) if _EMAIL.fullmatch(secret) else "•••"
 
@@ -72,7 +76,20 @@ def exit_status(findings: Iterable[Finding]) -> int:
 
 def print_table(url: str, findings: Sequence[Finding], redact: Redaction) -> None:
     """Print the findings for a person."""
-    console = Console(file=_output(), highlight=False, markup=False, emoji=False)
+    output = _output()
+    console = Console(file=output, highlight=False, markup=False, emoji=False)
+    if output.isatty():
+        _print_table(console, url, findings, redact)
+        return
+    console.width = 1000  # for a log: nothing is broken into lines, so that it can be searched
+    with console.capture() as report:
+        _print_table(console, url, findings, redact)
+    output.writelines(line.rstrip() + "\n" for line in report.get().splitlines())
+
+
+def _print_table(
+    console: Console, url: str, findings: Sequence[Finding], redact: Redaction
+) -> None:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(min_width=len(Status.PROBLEM))
     table.add_column()

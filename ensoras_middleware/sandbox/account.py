@@ -9,9 +9,11 @@ import tempfile
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
+from errno import ENOENT
 from pathlib import Path
 
-from ensoras_middleware import ConfigurationError, verify_identity
+from ensoras_middleware import ConfigurationError, Identity, verify_identity
+from ensoras_middleware.mistakes import mistake_of
 from ensoras_middleware.secret import checked_secret
 from ensoras_middleware.widget_tag import SLUG
 
@@ -28,6 +30,7 @@ class IdentifyCall:
     email: str = field(repr=False)
     hash_start: str = field(repr=False)
     verified: bool
+    mistake: str | None = None  # what was done wrong to come to such a hash, where that is known
 
 
 @dataclass(slots=True)
@@ -59,7 +62,8 @@ class Account:
         verified = verify_identity(email, hash, self.secret)
         # Never more than a quarter of what was sent, should it be a short secret of another kind.
         hash_start = hash[: min(_HASH_SHOWN, len(hash) // 4)]
-        self.calls.appendleft(IdentifyCall(datetime.now(), email, hash_start, verified))
+        mistake = None if verified else mistake_of(Identity(email, hash), self.secret.encode())
+        self.calls.appendleft(IdentifyCall(datetime.now(), email, hash_start, verified, mistake))
         return verified
 
     def rotate(self, secret: str = "") -> str:
@@ -85,6 +89,8 @@ def _check_secret(secret: str) -> None:
 
 def _write_private(path: Path, text: str) -> None:
     """Replace the file in one step; nobody but its owner can read it, nobody sees half of it."""
+    if not path.parent.is_dir():  # the error of `mkstemp` names a file of its own
+        raise FileNotFoundError(ENOENT, "There is no such folder", str(path.parent))
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -106,10 +106,12 @@ def _credentials(body: bytes) -> tuple[str, str]:
 
 async def _dashboard(request: Request) -> Response:
     account = _account(request)
+    origin = f"http://{request.headers['host']}"
     context = {
         "account": account,
         "calls_shown": CALLS_SHOWN,
-        "widget_tag": widget_tag(f"http://{request.headers['host']}", account.slug),
+        "origin": origin,
+        "widget_tag": widget_tag(origin, account.slug),
     }
     return _TEMPLATES.TemplateResponse(
         request, "dashboard.html", context, headers=_DASHBOARD_HEADERS

@@ -14,6 +14,7 @@ from asgiref.sync import (
     markcoroutinefunction,
     sync_to_async,
 )
+from django.apps import apps
 from django.core.exceptions import MiddlewareNotUsed
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -35,6 +36,11 @@ from ensoras_middleware.injection import Injection
 from ensoras_middleware.log import is_debugging
 from ensoras_middleware.secret import is_async
 
+_NOT_INSTALLED = (
+    "django_ensoras is not in INSTALLED_APPS, so `manage.py check` does not look at how the site "
+    "uses Ensoras: add it."
+)
+
 
 class EnsorasMiddleware:
     """Identifies the logged-in user on every page that carries the widget tag.
@@ -53,6 +59,8 @@ class EnsorasMiddleware:
             raise MiddlewareNotUsed("ENSORAS_ENABLED is False")
         self.get_response = get_response
         self._widget = widget
+        if not apps.is_installed("django_ensoras"):
+            widget.warn_once("not-installed", _NOT_INSTALLED)
         require_arguments(widget.get_email, takes_request=True)
         self._get_email = email_getter(widget)
         self._is_async = iscoroutinefunction(get_response)
