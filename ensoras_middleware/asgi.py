@@ -10,13 +10,11 @@ Source: the ASGI specification, HTTP & WebSocket message format, version 2.5.
 from __future__ import annotations
 
 import contextlib
-import inspect
 import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import Unpack
 
-from starlette.requests import HTTPConnection
 from starlette.requests import Request as StarletteRequest
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -27,13 +25,12 @@ from ensoras_middleware.eligibility import Request, hides_preconditions
 from ensoras_middleware.endpoint import IdentityResponse
 from ensoras_middleware.environ import RESPONSIBLE, SWITCHED_OFF
 from ensoras_middleware.errors import ConfigurationError
-from ensoras_middleware.identity import email_of
 from ensoras_middleware.injection import Injection
 from ensoras_middleware.log import is_debugging
 from ensoras_middleware.options import Options
-from ensoras_middleware.order import FirstCall, tell_of_no_user, tell_of_unknown_user
+from ensoras_middleware.order import FirstCall
 from ensoras_middleware.outcome import Outcome
-from ensoras_middleware.signing import Signing
+from ensoras_middleware.scope import email_in, path_of, request_of
 from ensoras_middleware.widget import Widget
 
 # Extensions by which the server sends a file that never passes here as bytes.
@@ -237,10 +234,10 @@ class _Response:
         return _TOLD not in self._scope.get(RESPONSIBLE, ())
 
     def _request(self) -> Request:
-        return _request(self._method, _path(self._path, self._root), self._headers)
+        return request_of(self._method, path_of(self._path, self._root), self._headers)
 
     async def _email(self, injection: Injection) -> object:
-        return await _email(self._widget, self._scope, injection)
+        return await email_in(self._scope, self._widget, injection)
 
 
 async def identity_endpoint(request: StarletteRequest) -> Response:
@@ -263,10 +260,10 @@ async def identity_endpoint(request: StarletteRequest) -> Response:
 
 
 async def _identity(widget: Widget, scope: Scope) -> Response:
-    request = _request(scope["method"], scope["path"], scope["headers"])
+    request = request_of(scope["method"], scope["path"], scope["headers"])
     response = IdentityResponse(widget, request, scope.get("query_string", b"").decode("latin-1"))
     if response.outcome is None:
-        response.give(await _email(widget, scope, response))
+        response.give(await email_in(scope, widget, response))
     return Response(response.body, response.status, dict(response.fields))
 
 
@@ -283,48 +280,7 @@ def _require_email(widget: Widget | None) -> None:
 
 
 def _is_identity_path(widget: Widget, scope: Scope) -> bool:
-    return widget.identity_path == _path(scope["path"], scope.get("root_path", ""))
-
-
-def _path(path: str, root: str) -> str:
-    """Return the path without the root path."""
-    return path[len(root) :] if root and (path == root or path.startswith(root + "/")) else path
-
-
-def _request(method: str, path: str, headers: list[tuple[bytes, bytes]]) -> Request:
-    def header(name: str) -> str | None:
-        key = name.encode("ascii")
-        values = [value.decode("latin-1") for one, value in headers if one == key]
-        return ", ".join(values) if values else None
-
-    return Request(method, path, header)
-
-
-async def _email(widget: Widget, scope: Scope, signing: Signing) -> object:
-    try:
-        if widget.get_email is None:
-            return _users_email(scope, widget)
-        email = widget.get_email(HTTPConnection(scope))
-        return await email if inspect.isawaitable(email) else email
-    except Exception as error:
-        signing.user_failed(error)
-        return None
-
-
-def _users_email(scope: Scope, widget: Widget) -> object:
-    user = scope.get("user")
-    if user is None:
-        if "user" not in scope:
-            tell_of_no_user(widget)
-        return None
-    authenticated = getattr(user, "is_authenticated", None)
-    if authenticated is True:
-        email = email_of(user, trusted=widget.trust_emails)
-        if email is not None or hasattr(user, "email"):
-            return email
-    if authenticated is True or authenticated is None:
-        tell_of_unknown_user(widget)
-    return None
+    return widget.identity_path == path_of(scope["path"], scope.get("root_path", ""))
 
 
 def _is_html(headers: _Headers) -> bool:

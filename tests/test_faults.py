@@ -44,7 +44,7 @@ SCENARIOS: dict[str, tuple[Host, dict[str, Any]]] = {
 
 # A fault at the entry of these cannot be told from one of the host's. They carry the host's own
 # call in a few assignments, or are the doors to what contains its faults.
-CARRIERS = {"wsgi", "asgi", "extension", "middleware", "environ"}
+CARRIERS = {"wsgi", "asgi", "extension", "middleware", "environ", "scope"}
 DOORS = {
     *(f"{name}.__init__" for name in ("injection.Injection", "placing.Placing", "signing.Signing")),
     *("injection.Injection.names_widget", "injection.Injection.whole"),
@@ -57,7 +57,7 @@ DOORS = {
     "order.watch_order.<locals>.check.<locals>.<listcomp>",
 }
 # But not these: what they look at is somebody else's.
-CONTAINED = {"extension._compress_keeps_pages", "asgi._users_email"}
+CONTAINED = {"extension._compress_keeps_pages", "scope._users_email"}
 
 
 def is_door(step: str) -> bool:

@@ -21,7 +21,7 @@ PACKAGES = {
     "django_ensoras": ROOT / "integrations/django/django_ensoras",
 }
 # What is imported with an extra; all else of `ensoras_middleware` is the core.
-NEEDS_EXTRA = ("asgi", "wsgi", "sandbox", "check", "pytest_plugin")
+NEEDS_EXTRA = ("asgi", "scope", "wsgi", "sandbox", "check", "pytest_plugin")
 
 pytestmark = pytest.mark.skipif(
     not (ROOT / "pyproject.toml").exists(), reason="not in a checkout of the project"
@@ -159,6 +159,7 @@ CORE = [
 ]
 FRAMEWORKS = {
     "ensoras_middleware/asgi.py": {"starlette"},
+    "ensoras_middleware/scope.py": {"starlette"},
     "ensoras_middleware/wsgi.py": {"werkzeug"},
     "ensoras_middleware/sandbox": {"starlette", "uvicorn", "jinja2"},
     "ensoras_middleware/pytest_plugin.py": {"pytest"},
