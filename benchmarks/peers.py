@@ -188,10 +188,12 @@ PEERS = (
     Peer("BeautifulSoup", "beautifulsoup4", beautiful_soup, goal=150, slow=True),
     Peer("New Relic", "newrelic", new_relic, finds_tag=False),
 )
-_MODULES = {"python-lolhtml": "lolhtml", "beautifulsoup4": "bs4"}
+_MODULES = {"python-lolhtml": ("lolhtml",), "beautifulsoup4": ("bs4", "lxml")}
 
 
 def is_installed(peer: Peer) -> bool:
     """Tell whether the peer can be measured here."""
-    module = _MODULES.get(peer.distribution or "", peer.distribution)
-    return module is None or importlib.util.find_spec(module) is not None
+    if peer.distribution is None:
+        return True
+    modules = _MODULES.get(peer.distribution, (peer.distribution,))
+    return all(importlib.util.find_spec(module) is not None for module in modules)

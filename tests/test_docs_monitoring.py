@@ -67,7 +67,6 @@ def test_open_telemetry() -> None:
         {"ensoras.outcome": "identified"},
         len(ADAPTERS),
     )
-    meters.shutdown()
 
 
 @pytest.fixture
