@@ -185,11 +185,9 @@ def _sandbox(options: argparse.Namespace) -> int:
         checked_secret(secret)
     else:
         secret = secrets.token_hex(32)
-    sys.stderr.write(
-        f"Tag, settings, secret and calls: http://{options.host}:{options.port}\n"
-        if options.port
-        else ""
-    )
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    if options.port:  # else uvicorn tells it
+        sys.stderr.write(f"Tag, settings, secret and calls: http://{host}:{options.port}\n")
     try:
         run(options.host, options.port, options.slug, secret, secret_file=options.secret_file)
     except SystemExit:  # uvicorn has said why
