@@ -36,8 +36,7 @@ from ensoras_middleware.widget import Widget
 # Extensions by which the server sends a file that never passes here as bytes.
 _FILES = ("http.response.pathsend", "http.response.zerocopysend")
 
-# Beside the responsible layer, in a list that copies of the scope share: the identity endpoint has
-# told its outcome.
+# Behind the responsible layer in its list: the identity endpoint has told its outcome.
 _TOLD = "told"
 
 _PRECONDITIONS = frozenset([b"if-none-match", b"if-modified-since"])
@@ -140,8 +139,9 @@ class _Response:
             if not isinstance(headers, (list, tuple)):  # may be read only once
                 headers = list(headers)
                 message = {**message, "headers": headers}
-            wanted = self._widget.wants_every_outcome or is_debugging()
-            if _is_html(headers) or (wanted and self._is_untold()):
+            if _is_html(headers) or (
+                (self._widget.wants_every_outcome or is_debugging()) and self._is_untold()
+            ):
                 await self._take_start(message, headers)
             else:
                 if self._injection is not None:

@@ -23,11 +23,10 @@ from ensoras_middleware.identity import (
     verify_identity,
 )
 from ensoras_middleware.mistakes import mistake_of
+from ensoras_middleware.options import SETTINGS
 from ensoras_middleware.secret import checked_secret, secret_from_environment
 
-_SECRET = "ENSORAS_WIDGET_SECRET"
-_SECRET_FILE = "ENSORAS_WIDGET_SECRET_FILE"
-_SLUG = "ENSORAS_WIDGET_SLUG"
+_SLUG, _SECRET, _SECRET_FILE = (SETTINGS[one] for one in ("slug", "secret", "secret_file"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -178,9 +177,7 @@ def _sandbox(options: argparse.Namespace) -> int:
     try:
         from ensoras_middleware.sandbox.server import run
     except ImportError as error:
-        raise ConfigurationError(
-            f"The sandbox needs {error.name}: pip install 'ensoras-middleware[sandbox]'."
-        ) from None
+        raise _without_extra("sandbox", error) from None
     if secret := os.environ.get(_SECRET, ""):
         checked_secret(secret)
     else:
@@ -201,9 +198,7 @@ def _check(options: argparse.Namespace) -> int:
     try:
         from ensoras_middleware.check.command import run
     except ImportError as error:
-        raise ConfigurationError(
-            f"The check needs {error.name}: pip install 'ensoras-middleware[check]'."
-        ) from None
+        raise _without_extra("check", error) from None
     try:
         return run(
             options.url,
@@ -216,6 +211,12 @@ def _check(options: argparse.Namespace) -> int:
     except (EOFError, KeyboardInterrupt):
         sys.stderr.write("\n")
         return 130
+
+
+def _without_extra(extra: str, error: ImportError) -> ConfigurationError:
+    return ConfigurationError(
+        f"The {extra} needs {error.name}: pip install 'ensoras-middleware[{extra}]'."
+    )
 
 
 _COMMANDS = {"hash": _hash, "verify": _verify, "sandbox": _sandbox, "check": _check}

@@ -5,7 +5,6 @@ Whatever cannot work is a `ConfigurationError` that names the setting and the re
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import os
@@ -164,7 +163,9 @@ def _named(keyword: str) -> str:
 
 
 def _instead(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, known, 1)
+    from difflib import get_close_matches  # no site that is set up right needs it
+
+    close = get_close_matches(name, known, 1)
     hint = f"did you mean {close[0]}? Else " if close else ""
     return f"{hint}remove it, or use one of {', '.join(known)}."
 

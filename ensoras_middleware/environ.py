@@ -9,7 +9,8 @@ from ensoras_middleware.eligibility import Request, hides_preconditions
 from ensoras_middleware.widget import Widget
 
 # The key, in a scope too, of the layer of this middleware that is responsible for the response;
-# `None` is there once the identity endpoint has told its outcome.
+# `None` is there once the identity endpoint has told its outcome. (Our ASGI layer stands in a list,
+# which copies of a scope share.)
 RESPONSIBLE = "ensoras_middleware.layer"
 
 # The same for a layer that is switched off, and so is never responsible.

@@ -102,7 +102,7 @@ def kind_and_place(error: BaseException) -> str:
     while traceback is not None:
         frame = traceback.tb_frame
         place = f"{frame.f_code.co_filename}:{traceback.tb_lineno}"
-        package = frame.f_globals.get("__name__", "").partition(".")[0]
+        package = str(frame.f_globals.get("__name__")).partition(".")[0]  # code may set any name
         called = called or ("" if package in _OUR_PACKAGES else place)
         traceback = traceback.tb_next
     return "".join(

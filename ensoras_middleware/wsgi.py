@@ -120,8 +120,9 @@ class _Response:
             return self._server_start(status, headers, *_given(exc_info))
         if not isinstance(headers, list):  # may be read only once
             headers = list(headers)
-        wanted = self._widget.wants_every_outcome or is_debugging()
-        if not (_may_be_page(headers) or (wanted and self._is_untold())):
+        if not _may_be_page(headers) and not (
+            (self._widget.wants_every_outcome or is_debugging()) and self._is_untold()
+        ):
             self.passing, self._start = True, None
             if exc_info is None:
                 write = self._server_start(status, headers)

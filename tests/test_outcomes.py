@@ -149,6 +149,15 @@ def test_where_a_sites_function_failed(adapter: str, caplog: pytest.LogCaptureFi
     assert re.search(told, record.getMessage())
 
 
+def test_a_function_of_code_without_a_name(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever its module calls itself, telling of its fault is none."""
+    names: dict[str, Any] = {"__name__": None}
+    exec("def count(outcome): raise LookupError", names)
+    site = serve("wsgi", page(), ALICE, on_outcome=names["count"])
+    assert site.get().body == PAGE.replace(TAG, script_of(ALICE) + TAG)
+    assert "LookupError at <string>:1" in caplog.text
+
+
 @pytest.mark.parametrize("adapter", ["wsgi", "asgi"])
 def test_a_cancelled_callback(adapter: str) -> None:
     """Only an `Exception` is ours to swallow."""

@@ -11,7 +11,7 @@ from ensoras_middleware.page import masked
 _EMAIL, _HASH = "e-mail", "hash"
 _SHOWN = 8  # of 64: enough to tell two hashes apart, far too little to replay one
 
-_RIGHT = "sign HMAC-SHA256(secret, lower-cased e-mail) in hex, or leave it to the middleware"
+_RIGHT = "Sign HMAC-SHA256(secret, lower-cased e-mail) in hex, or leave it to the middleware."
 
 
 def identities(answer: Answer, secret: bytes | None, expected: str | None) -> Findings:
@@ -58,7 +58,7 @@ def _hash(answer: Answer, identity: Identity, secret: bytes | None) -> Finding:
     if secret is None:
         if not WELL_FORMED.fullmatch(identity.hash):
             found = f"{shown} is no hash: one has 64 lower-case hex characters."
-            return Finding(Status.PROBLEM, _HASH, found, f"{_RIGHT}.".capitalize(), answer.visitor)
+            return Finding(Status.PROBLEM, _HASH, found, _RIGHT, answer.visitor)
         return Finding(
             Status.SKIPPED,
             _HASH,
@@ -71,11 +71,7 @@ def _hash(answer: Answer, identity: Identity, secret: bytes | None) -> Finding:
     mistake = mistake_of(identity, secret)
     if mistake is not None:
         found = f"{shown} is wrong: {mistake}."
-        remedy = (
-            f"Give the site the secret as the dashboard shows it; or {_RIGHT}."
-            if "the secret" in mistake
-            else f"To mend it, {_RIGHT}."
-        )
+        remedy = f"Give the site the secret as the dashboard shows it. {_RIGHT}"
         return Finding(Status.PROBLEM, _HASH, found, remedy, answer.visitor)
     return Finding(
         Status.PROBLEM,
