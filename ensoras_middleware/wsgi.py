@@ -73,6 +73,9 @@ class EnsorasMiddleware:
         except Exception:
             response.break_off()
             raise
+        except BaseException:  # such as a time-out of gevent: nothing more is written
+            show_preconditions(environ)
+            raise
         return iterable if response.passing else response.answer(iterable)
 
 
