@@ -199,7 +199,11 @@ class _Response:
         more = message.get("more_body", False)
         body = injection.feed(body) + (b"" if more else injection.finish())
         if body or not more:
-            await self._send({**message, "body": body})
+            try:
+                await self._send({**message, "body": body})
+            except BaseException:
+                injection.finish()  # what is held of this chunk is lost with the rest of it
+                raise
 
     async def _send_start(self) -> None:
         message, self._start = self._start, None

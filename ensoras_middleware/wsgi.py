@@ -143,7 +143,11 @@ class _Response:
         if self._server_write is None:
             self._start_stream(self._injection)
         assert self._server_write is not None
-        self._server_write(data if self.passing else self._injection.feed(data))
+        try:
+            self._server_write(data if self.passing else self._injection.feed(data))
+        except BaseException:
+            self._injection.finish()  # what is held of this chunk is lost with the rest of it
+            raise
 
     # What the server gets -------------------------------------------------------------------
 
