@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 from adapters import ADAPTERS, ALICE, PAGE, SECRET
-from faulty_hosts import ASGI, HALF, HTML, TEXT, WSGI, Cancellation, Record, Script, Server, serve
+from faulty_hosts import ASGI, HALF, HTML, TEXT, WSGI, Script, both
+from recording import Cancellation, Record, Server
 
 from ensoras_middleware import identity_hash
 
@@ -46,18 +47,6 @@ ONLY_RAW = {"start", *ONLY_WSGI}  # frameworks have no such place
 def places_of(adapter: str) -> list[str]:
     left_out = {"wsgi": set(), "asgi": ONLY_WSGI}.get(adapter, ONLY_RAW)
     return [place for place in PLACES if place not in left_out]
-
-
-def user_of(adapter: str, user: str | None) -> Any:
-    return (lambda: user) if adapter == "flask" else (lambda request: user)
-
-
-def both(
-    adapter: str, script: Script, user: str | None, server: Callable[[], Server] = Server
-) -> tuple[Record, Record]:
-    """The bare host, and the one behind the middleware."""
-    bare = serve(adapter, script, server(), enabled=False)
-    return bare, serve(adapter, script, server(), get_email=user_of(adapter, user))
 
 
 def assert_same(ours: Record, bare: Record, planted: object, *, starts: bool = True) -> None:
