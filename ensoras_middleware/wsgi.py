@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Unpack
 
 from werkzeug.wrappers import Request as WerkzeugRequest
@@ -28,6 +29,7 @@ from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.injection import Injection
 from ensoras_middleware.log import is_debugging
 from ensoras_middleware.options import Options
+from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.signing import Signing
 from ensoras_middleware.widget import Widget
 
@@ -121,26 +123,35 @@ class _Response:
             self._send_start()  # a second start: the server's to refuse
         if self._server_write is not None:
             return self._server_start(status, headers, *_given(exc_info))
-        if not isinstance(headers, list):  # may be read only once
-            headers = list(headers)
-        if not _may_be_page(headers) and not (
-            (self._widget.wants_every_outcome or is_debugging()) and self._is_untold()
-        ):
+        try:
+            self._injection = self._judged(status, headers)
+        except Exception as error:  # what is no start is the server's to refuse
+            self._widget.warn_of_fault(error)
+            self._injection = None
+        if self._injection is None:
             self.passing, self._start = True, None
-            if exc_info is None:
-                write = self._server_start(status, headers)
-            else:
-                write = self._server_start(status, headers, exc_info)
-            self._server_write = write
-            return write
-        code = int(status[:3]) if status[:3].isdigit() else 0
-        self._injection = Injection(self._widget, self._request(), code, list(headers))
+            self._server_write = self._server_start(status, headers, *_given(exc_info))
+            return self._server_write
         self._start = (status, exc_info)
         return self._write if self._injection.outcome is None else self._pass_on()
 
+    def _judged(self, status: str, headers: list[tuple[str, str]]) -> Injection | None:
+        if not isinstance(headers, list):
+            return None
+        if not _may_be_page(headers):
+            wanted = self._widget.wants_every_outcome or is_debugging()
+            if not (wanted and self._is_untold()):
+                return None
+        code = int(status[:3]) if status[:3].isdecimal() else 0
+        return Injection(self._widget, self._request(), code, list(headers))
+
     def _write(self, data: bytes) -> None:
         assert self._injection is not None
-        if self._server_write is None:
+        if not self.passing and not isinstance(data, bytes):
+            held = self._leave(self._injection)
+            if held:
+                self._server_write(held)
+        elif self._server_write is None:
             self._start_stream(self._injection)
         assert self._server_write is not None
         try:
@@ -148,6 +159,14 @@ class _Response:
         except BaseException:
             self._injection.finish()  # what is held of this chunk is lost with the rest of it
             raise
+
+    def _leave(self, injection: Injection) -> bytes:
+        """Let the rest pass, for the server to refuse it; return what is held back before it."""
+        if self._start is not None:
+            injection.leave(Outcome.ERROR)
+            self._send_start()
+        self.passing = True
+        return injection.finish()
 
     # What the server gets -------------------------------------------------------------------
 
@@ -161,12 +180,16 @@ class _Response:
             and _is_single(iterable)
         ):
             (body,) = iterable
-            changed = self._whole(self._injection, body)
-            return iterable if changed is body else [changed]
+            if isinstance(body, bytes):
+                changed = self._whole(self._injection, body)
+                return iterable if changed is body else [changed]
         return self
 
     def __iter__(self) -> Iterator[bytes]:
-        self._iterator = iter(self._iterable)
+        try:
+            self._iterator = iter(self._iterable)
+        except Exception as error:  # what was held back belongs before it
+            self._iterator = map(_raise, [error])
         return self
 
     def __next__(self) -> bytes:
@@ -187,14 +210,22 @@ class _Response:
                     raise
             # One value for each of the host's, so that nothing waits for the next one; but none
             # before the start.
-            if data or self._start is None:
+            if self._start is None or data:
                 return data
         return next(self._iterator)
 
     def _take(self, chunk: bytes) -> bytes:
         if self._injection is None:
             self.passing = True  # there is no start yet: the server's to refuse
-        if self._injection is None or self.passing or not chunk:
+        if self._injection is None or self.passing:
+            return chunk
+        if not isinstance(chunk, bytes):
+            held = self._leave(self._injection)
+            if not held:
+                return chunk
+            self._iterator = chain([chunk], self._iterator)
+            return held
+        if not chunk:
             return chunk
         if self._start is not None:
             if _is_single(self._iterable) or self._injection.is_whole(len(chunk)):
@@ -295,9 +326,16 @@ def _may_be_page(headers: list[tuple[str, str]]) -> bool:
     return False
 
 
+def _raise(error: Exception) -> bytes:
+    raise error
+
+
 def _given(exc_info: OptExcInfo | None) -> tuple[Any, ...]:
     return () if exc_info is None else (exc_info,)
 
 
 def _is_single(iterable: Any) -> bool:
-    return hasattr(iterable, "__len__") and len(iterable) == 1
+    try:
+        return len(iterable) == 1
+    except Exception:  # a stream
+        return False
