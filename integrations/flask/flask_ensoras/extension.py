@@ -102,7 +102,11 @@ class Ensoras:
             _hide_preconditions(widget)
 
         def identify(response: Response) -> Response:
-            return self._after_request(widget, response)
+            try:
+                return self._after_request(widget, response)
+            except Exception as error:  # a response that is none, perhaps: the server's to refuse
+                widget.warn_of_fault(error)
+                return response
 
         # First of all: a `before_request` that answers by itself must not see them either.
         app.before_request_funcs.setdefault(None, []).insert(0, hide)

@@ -47,9 +47,13 @@ def guard(app: Flask, widget: Widget, outside: str) -> None:
     """
 
     def remember(answer: Response) -> Response:
-        # By value: `Headers.get` costs several times as much, and this runs for every response.
-        identified = any(value.startswith(caching.NEVER_REUSED) for _, value in answer.headers)
-        _answered.set((answer.headers.getlist(POLICY), answer.response) if identified else None)
+        _answered.set(None)
+        try:
+            # By value: `Headers.get` costs several times as much, and this runs for every response.
+            if any(value.startswith(caching.NEVER_REUSED) for _, value in answer.headers):
+                _answered.set((answer.headers.getlist(POLICY), answer.response))
+        except Exception as error:
+            widget.warn_of_fault(error)
         return answer
 
     def restore(response: Response) -> Response:
