@@ -249,10 +249,12 @@ def serve(adapter: str, host: Any, server: Server | None = None, **options: Any)
     return server.record
 
 
-def both(
-    adapter: str, host: Any, user: object = None, server: Callable[[], Server] = Server
-) -> tuple[Record, Record]:
-    """The bare host, and the one behind the middleware, for whom `get_email` tells."""
+def bare(adapter: str, host: Any, server: Server | None = None) -> Record:
+    """Answer as the host alone does."""
+    return serve(adapter, host, server, enabled=False)
+
+
+def ours(adapter: str, host: Any, user: object, server: Server | None = None) -> Record:
+    """Answer as the host behind the middleware does, for the user with this e-mail."""
     get_email = (lambda: user) if adapter == "flask" else (lambda request: user)
-    bare = serve(adapter, host, server(), enabled=False)
-    return bare, serve(adapter, host, server(), get_email=get_email)
+    return serve(adapter, host, server, get_email=get_email)

@@ -12,7 +12,7 @@ import io
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FunctionType
@@ -41,8 +41,8 @@ class Record:
 
     def take(self, chunk: object) -> None:
         """Take a part of the body; how bytes are cut does not matter."""
-        if isinstance(chunk, bytearray | memoryview):
-            chunk = bytes(chunk)
+        if isinstance(chunk, bytes | bytearray | memoryview):
+            chunk = re.sub(b" at 0x[0-9a-f]+", b"", bytes(chunk))  # of what Django took for text
         if isinstance(chunk, bytes) and self.seen and isinstance(self.seen[-1], bytes):
             self.seen[-1] += chunk
         elif chunk != b"":
@@ -65,10 +65,12 @@ class Record:
     @property
     def identified(self) -> list[object]:
         """What would have been seen with the identify script."""
-        script = identify_script(ALICE)
-        return [
-            one.replace(TAG, script + TAG) if isinstance(one, bytes) else one for one in self.seen
-        ]
+        seen = [*self.seen]
+        for place, part in enumerate(seen):
+            if isinstance(part, bytes) and TAG in part:
+                seen[place] = part.replace(TAG, identify_script(ALICE) + TAG, 1)
+                break
+        return seen
 
 
 @dataclass
@@ -157,11 +159,12 @@ class Server:
 
         async def send(message: Any) -> None:
             self.called()
-            if isinstance(message, dict) and message.get("type") == "http.response.start":
+            kind = message.get("type") if isinstance(message, Mapping) else None
+            if kind == "http.response.start":
                 others = {key: message[key] for key in message if key not in ("status", "headers")}
                 self.record.seen.append(_shown(others))
                 self.record.start(message.get("status", "none"), message.get("headers", "none"))
-            elif isinstance(message, dict) and message.get("type") == "http.response.body":
+            elif kind == "http.response.body":
                 self.record.take(message.get("body", b""))
                 if not message.get("more_body", False):
                     self.record.seen.append("the end")
@@ -264,4 +267,6 @@ def _forget(*errors: BaseException | None) -> None:
     for error in errors:  # each holds all that its request had
         if error is not None:
             error.__traceback__ = error.__context__ = None
+            if isinstance(error, AttributeError):
+                error.obj = None
     _raised.clear()

@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import pytest
 from adapters import ADAPTERS, ALICE, PAGE, SECRET
-from faulty_hosts import ASGI, HALF, HTML, TEXT, WSGI, Script, both
+from faulty_hosts import ASGI, HALF, HTML, TEXT, WSGI, Script, bare, ours
 from recording import Cancellation, Record, Server
 
 from ensoras_middleware import identity_hash
@@ -38,9 +37,10 @@ PLACES: dict[str, Callable[[Any], Script]] = {
     "close of a whole page": lambda it: Script(close=it),
     "after a written chunk": lambda it: Script((), written=(PAGE[:HALF], it)),
     "after what was written": lambda it: Script((it,), written=(PAGE[:HALF],)),
+    "iter after what was written": lambda it: Script(iter=it, written=(PAGE[:HALF],)),
     "close after what was written": lambda it: Script((), written=(PAGE,), close=it),
 }
-ONLY_WSGI = {"after a written chunk", "after what was written", "close after what was written"}
+ONLY_WSGI = {place for place in PLACES if "written" in place}
 ONLY_RAW = {"start", *ONLY_WSGI}  # frameworks have no such place
 
 
@@ -49,19 +49,19 @@ def places_of(adapter: str) -> list[str]:
     return [place for place in PLACES if place not in left_out]
 
 
-def assert_same(ours: Record, bare: Record, planted: object, *, starts: bool = True) -> None:
+def assert_same(answer: Record, alone: Record, planted: object, *, starts: bool = True) -> None:
     """What has gone out is not looked at."""
-    assert (ours.error is planted) is (bare.error is planted)
-    assert type(ours.error) is type(bare.error)
-    assert str(ours.error) == str(bare.error)
-    assert ours.closed <= ours.opened <= 1
+    assert (answer.error is planted) is (alone.error is planted)
+    assert type(answer.error) is type(alone.error)
+    assert str(answer.error) == str(alone.error)
+    assert answer.closed <= answer.opened <= 1
     if starts:
-        assert ours.closed == bare.closed
-        assert ours.caught == bare.caught
+        assert answer.closed == alone.closed
+        assert answer.caught == alone.caught
     else:
-        assert ours.closed == ours.opened
-    assert ours.request == bare.request
-    assert ours.noises == bare.noises
+        assert answer.closed == answer.opened
+    assert answer.request == alone.request
+    assert answer.noises == alone.noises
 
 
 CELLS = [
@@ -72,32 +72,36 @@ CELLS = [
 
 
 @pytest.mark.parametrize("headers", [HTML, TEXT], ids=["page", "text"])
-@pytest.mark.parametrize("user", [ALICE, None])
 @pytest.mark.parametrize(("adapter", "place"), CELLS)
 def test_exceptions_of_the_host(
-    adapter: str, place: str, user: str | None, headers: Any, caplog: pytest.LogCaptureFixture
+    adapter: str, place: str, headers: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each comes behind all that the host had sent before it; nothing of it is ours to log."""
     for kind in EXCEPTIONS:
         error = kind(*WORDS)
-        bare, ours = both(adapter, replace(PLACES[place](error), headers=headers), user)
-        assert_same(ours, bare, error)
-        assert ours.seen in (bare.seen, bare.identified)
+        script = replace(PLACES[place](error), headers=headers)
+        alone = bare(adapter, script)
+        for user in (ALICE, None):
+            answer = ours(adapter, script, user)
+            assert_same(answer, alone, error)
+            assert answer.seen in (alone.seen, alone.identified)
     assert_silent(caplog)
 
 
 @pytest.mark.parametrize("headers", [HTML, TEXT], ids=["page", "text"])
-@pytest.mark.parametrize("user", [ALICE, None])
 @pytest.mark.parametrize(("adapter", "place"), CELLS)
 def test_cancellations_of_the_host(
-    adapter: str, place: str, user: str | None, headers: Any, caplog: pytest.LogCaptureFixture
+    adapter: str, place: str, headers: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What is no `Exception` comes at once: nothing more is sent, neither held back nor written."""
     kinds = [kind(*WORDS) for kind in CANCELLATIONS]
     for error in [*kinds, Cancellation] if adapter in ASGI else kinds:
-        bare, ours = both(adapter, replace(PLACES[place](error), headers=headers), user)
-        assert_same(ours, bare, error)
-        assert is_part(ours.seen, bare.seen) or is_part(ours.seen, bare.identified)
+        script = replace(PLACES[place](error), headers=headers)
+        alone = bare(adapter, script)
+        for user in (ALICE, None):
+            answer = ours(adapter, script, user)
+            assert_same(answer, alone, error)
+            assert is_part(answer.seen, alone.seen) or is_part(answer.seen, alone.identified)
     assert_silent(caplog)
 
 
@@ -112,36 +116,36 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("user", [ALICE, None])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("adapter", ADAPTERS)
-def test_faults_of_the_server(
-    adapter: str, shape: str, user: str | None, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_faults_of_the_server(adapter: str, shape: str, caplog: pytest.LogCaptureFixture) -> None:
     """What `receive`, `send`, `start_response` and `write` raise comes out, and into the host."""
     for kind in (ConnectionResetError, *CANCELLATIONS):
         for call in range(0 if adapter in ASGI else 1, 5):
             error = kind(*WORDS)
-            server = partial(Server, fails_at=call, error=error)
-            bare, ours = both(adapter, SHAPES[shape], user, server)
-            # A page starts with its body: where it cannot start, a raw host has gone further.
-            assert_same(ours, bare, error, starts=call != 1 or adapter not in ("wsgi", "asgi"))
-            assert is_part(ours.seen, bare.identified) or ours.seen == bare.seen
-            if bare.error is None:
+            alone = bare(adapter, SHAPES[shape], Server(fails_at=call, error=error))
+            for user in (ALICE, None):
+                server = Server(fails_at=call, error=error)
+                answer = ours(adapter, SHAPES[shape], user, server)
+                # A page starts with its body: where it cannot start, a raw host has gone further.
+                starts = call != 1 or adapter not in ("wsgi", "asgi")
+                assert_same(answer, alone, error, starts=starts)
+                assert is_part(answer.seen, alone.identified) or answer.seen == alone.seen
+            if alone.error is None:
                 break
     assert_silent(caplog)
 
 
-@pytest.mark.parametrize("user", [ALICE, None])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("adapter", WSGI)
-def test_a_client_that_leaves(adapter: str, shape: str, user: str | None) -> None:
+def test_a_client_that_leaves(adapter: str, shape: str) -> None:
     """A WSGI server closes what it does not read on, once, whether it has begun or not."""
     for chunks in range(4):
-        server = partial(Server, leaves_after=chunks)
-        bare, ours = both(adapter, SHAPES[shape], user, server)
-        assert_same(ours, bare, None)
-        assert is_part(ours.seen, bare.identified) or is_part(ours.seen, bare.seen)
+        alone = bare(adapter, SHAPES[shape], Server(leaves_after=chunks))
+        for user in (ALICE, None):
+            answer = ours(adapter, SHAPES[shape], user, Server(leaves_after=chunks))
+            assert_same(answer, alone, None)
+            assert is_part(answer.seen, alone.identified) or is_part(answer.seen, alone.seen)
 
 
 def is_part(seen: list[object], whole: list[object]) -> bool:
