@@ -9,12 +9,13 @@ Whatever goes wrong in here ends in the host's own bytes, and one line in the lo
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 
 from ensoras_middleware import caching, embedding, snippet
 from ensoras_middleware.caching import Fields
 from ensoras_middleware.eligibility import Request, refusal
-from ensoras_middleware.log import STRANGER, logger
+from ensoras_middleware.log import STRANGER, say
 from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.placing import Placing
 from ensoras_middleware.widget import Widget
@@ -94,7 +95,7 @@ class Injection(Placing):
 
     def _without_strangers(self, body: bytes) -> bytes:
         """Drop identify scripts with which the page arrives, as it may from a cache inside us."""
-        logger.error(STRANGER)
+        say(logging.ERROR, STRANGER)
         body = snippet.without_identify_scripts(body)
         fields = caching.never_reused(caching.with_vary_cookie(self._host_fields))
         self._host_fields = caching.with_content_length(fields, len(body))
@@ -190,7 +191,7 @@ class Injection(Placing):
         if self._blanker is not None:
             chunk = self._blanker.feed(chunk)
             if self._blanker.found:
-                logger.error(STRANGER)
+                say(logging.ERROR, STRANGER)
                 self._blanker.found = False
         data = held + chunk if held else chunk
         if self._scanner is None:

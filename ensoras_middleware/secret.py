@@ -7,6 +7,7 @@ site runs. No secret is ever part of a message or a `repr`.
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 import re
 import stat
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ensoras_middleware.errors import ConfigurationError
-from ensoras_middleware.log import logger
+from ensoras_middleware.log import say
 from ensoras_middleware.widget_tag import SLUG
 
 SecretSource = Callable[[str], "str | bytes | None"]
@@ -181,7 +182,8 @@ class SecretFile:
         except (OSError, ConfigurationError) as error:
             if not self._warned:
                 self._warned = True
-                logger.warning(
+                say(
+                    logging.WARNING,
                     "%s cannot be used now (%s): the last good secret stays in use.",
                     _FILE_SETTING,
                     getattr(error, "strerror", None) or error,
