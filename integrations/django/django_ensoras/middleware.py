@@ -88,6 +88,9 @@ class EnsorasMiddleware:
         except Exception as error:  # a response that is none, perhaps: Django's to refuse
             self._widget.warn_of_fault(error)
             return response
+        except BaseException:  # such as a time-out of gevent: Django forgets the response
+            response.close()
+            raise
 
     async def _answer_async(self, request: HttpRequest) -> Any:
         if not self._is_responsible(request):

@@ -107,6 +107,9 @@ class Ensoras:
             except Exception as error:  # a response that is none, perhaps: the server's to refuse
                 widget.warn_of_fault(error)
                 return response
+            except BaseException:  # such as a time-out of gevent: Flask forgets the response
+                response.close()
+                raise
 
         # First of all: a `before_request` that answers by itself must not see them either.
         app.before_request_funcs.setdefault(None, []).insert(0, hide)
