@@ -97,6 +97,12 @@ def is_async(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
+def drop_coroutine(value: object) -> None:
+    """Close what came of an asynchronous function that did not look like one."""
+    if inspect.iscoroutine(value):
+        value.close()
+
+
 def secret_source(secret: object) -> CheckedSource:
     """Return what gives the secret of a slug, from any of the forms that `secret` may have.
 
@@ -123,8 +129,7 @@ def secret_source(secret: object) -> CheckedSource:
 def _checked(source: SecretSource) -> CheckedSource:
     def secret(slug: str) -> bytes | None:
         secret = source(slug)
-        if inspect.iscoroutine(secret):
-            secret.close()  # an asynchronous callable that did not look like one
+        drop_coroutine(secret)
         return None if secret is None else checked_secret(secret)
 
     return secret

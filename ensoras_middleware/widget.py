@@ -10,7 +10,7 @@ from typing import Any
 
 from ensoras_middleware.log import ON_OUTCOME_FAILED, PROBLEMS, is_debugging, kind_and_place, say
 from ensoras_middleware.outcome import Outcome
-from ensoras_middleware.secret import CheckedSource
+from ensoras_middleware.secret import CheckedSource, drop_coroutine
 
 # Of one process: kinds may name the slug of a page, and a page may hold what its visitors wrote.
 _MOST_WARNINGS = 1000
@@ -58,7 +58,7 @@ class Widget:
             say(logging.DEBUG, "%s", outcome.value)
         if self.on_outcome is not None:
             try:
-                self.on_outcome(outcome)
+                drop_coroutine(self.on_outcome(outcome))
             except Exception as error:
                 where = kind_and_place(error)
                 self.warn_once(where, ON_OUTCOME_FAILED, where)
