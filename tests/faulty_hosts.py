@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import flask
+import flask_login
 from adapters import PAGE, SECRET, SLUG, TAG
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
@@ -160,6 +161,30 @@ def _with_headers(script: Script, response: Any) -> Any:
     return response
 
 
+def _asgi_user(host: Any, user: object) -> Any:
+    def app(scope: Any, receive: Any, send: Any) -> Any:
+        scope["user"] = user
+        return host(scope, receive, send)
+
+    return app
+
+
+def _flask_user(host: Any, user: object) -> Any:
+    def view() -> Any:
+        flask.g._login_user = user  # as Flask-Login has it, once it has looked
+        return host()
+
+    return view
+
+
+def _django_user(host: Any, user: object) -> Any:
+    def view(request: Any) -> Any:
+        request.user = user
+        return host(request)
+
+    return view
+
+
 # The sites around them ------------------------------------------------------------------------
 
 
@@ -174,6 +199,7 @@ def _asgi(host: Any, options: dict[str, Any]) -> Any:
 def _flask(host: Any, options: dict[str, Any]) -> Any:
     app = flask.Flask("site")
     app.config |= _settings(options) | {"PROPAGATE_EXCEPTIONS": True}
+    flask_login.LoginManager(app)
     Ensoras(app)
     app.add_url_rule("/", "view", host)
     return app
@@ -210,8 +236,8 @@ def _django(handler: Any) -> Callable[..., Any]:
         _Django.view = host
         own = {"ENSORAS_WIDGET_SLUG": "", "ENSORAS_WIDGET_SECRET": ""} | _settings(options)
         with override_settings(**own):
-            if "slug" not in options:
-                del settings.ENSORAS_WIDGET_SLUG, settings.ENSORAS_WIDGET_SECRET
+            for keyword in {"slug", "secret"} - options.keys():
+                delattr(settings, SETTINGS[keyword])
             return handler()
 
     return build
@@ -224,6 +250,12 @@ _HOSTS: dict[str, Callable[[Script, Record], Any]] = {
     "django-wsgi": _django_host,
     "django-asgi": _async_django_host,
 }
+_USERS: dict[str, Callable[[Any, object], Any]] = {
+    "asgi": _asgi_user,
+    "flask": _flask_user,
+    "django-wsgi": _django_user,
+    "django-asgi": _django_user,
+}
 _SITES: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
     "wsgi": _wsgi,
     "asgi": _asgi,
@@ -233,13 +265,21 @@ _SITES: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
 }
 
 
-def serve(adapter: str, host: Any, server: Server | None = None, **options: Any) -> Record:
-    """Answer one request of `server`; with `enabled=False` the host stands there alone."""
+def serve(
+    adapter: str, host: Any, server: Server | None = None, *, user: object = None, **options: Any
+) -> Record:
+    """Answer one request of `server`; with `enabled=False` the host stands there alone.
+
+    `user` is the framework's own. An option that is `...` is left out.
+    """
     server = server or Server()
     if options.get("enabled") is not False:
         options = {"slug": SLUG, "secret": SECRET} | options
+    options = {name: value for name, value in options.items() if value is not ...}
     if isinstance(host, Script):
         host = _HOSTS[adapter](host, server.record)
+    if user is not None:
+        host = _USERS[adapter](host, user)
     site = _SITES[adapter](host, options)
     run = server.run_asgi if adapter in ASGI else server.run_wsgi
     urls = _AsyncUrls if adapter in ASGI else _Urls

@@ -18,7 +18,14 @@ from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any
 
-from adapters import ALICE, TAG, identify_script
+from adapters import ALICE, SECRET, TAG, identify_script
+
+from ensoras_middleware import identity_hash
+
+HASH = identity_hash(ALICE, SECRET).encode()
+
+# What nothing may be told but the visitor.
+WORDS = (ALICE, SECRET, HASH.decode())
 
 REQUEST = (("Accept", "text/html"), ("Cookie", "a=b"), ("If-None-Match", '"1"'))
 
@@ -36,6 +43,7 @@ class Record:
     opened: int = 0  # how often the host has made a stream
     closed: int = 0  # how often it has cleaned up behind one
     caught: list[type] = field(default_factory=list)  # what the server's functions raised inside it
+    stored: bool = False  # by caches, as its header fields say
     request: object = None  # its header fields at the end, as layers outside see them
     noises: list[str] = field(default_factory=list)  # warnings, and what nobody could catch
 
@@ -55,12 +63,14 @@ class Record:
             (status, headers), self.started = self.started, None
             self.start(status, headers)
 
-    def start(self, status: object, headers: object) -> None:
+    def start(self, status: object, headers: Any) -> None:
+        self.stored = "no-store" not in str(headers)
         self.seen.append(("start", _shown(status), _fields(headers)))
 
     @property
-    def body(self) -> bytes:
-        return b"".join(one for one in self.seen if isinstance(one, bytes))
+    def lets_out(self) -> bool:
+        """Tell whether a cache may hand an identity to somebody else."""
+        return self.stored and any(HASH in one for one in self.seen if isinstance(one, bytes))
 
     @property
     def identified(self) -> list[object]:

@@ -12,13 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from adapters import ADAPTERS, ALICE, PAGE, SECRET
+from adapters import ADAPTERS, ALICE, PAGE
 from faulty_hosts import ASGI, HALF, HTML, TEXT, WSGI, Script, bare, ours
-from recording import Cancellation, Record, Server
-
-from ensoras_middleware import identity_hash
-
-WORDS = (ALICE, SECRET, identity_hash(ALICE, SECRET))
+from recording import WORDS, Cancellation, Record, Server
 
 EXCEPTIONS = [LookupError, TypeError, ConnectionResetError, MemoryError, AssertionError]
 CANCELLATIONS = [asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit]
@@ -61,6 +57,7 @@ def assert_same(answer: Record, alone: Record, planted: object, *, starts: bool 
     else:
         assert answer.closed == answer.opened
     assert answer.request == alone.request
+    assert not answer.lets_out
     assert answer.noises == alone.noises
 
 

@@ -12,13 +12,9 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from adapters import ALICE, PAGE, SECRET
+from adapters import ALICE, PAGE
 from faulty_hosts import HALF, HTML, bare, ours
-from recording import Record
-
-from ensoras_middleware import identity_hash
-
-WORDS = (ALICE, SECRET, identity_hash(ALICE, SECRET))
+from recording import WORDS, Record
 
 
 async def coroutine() -> bytes:
@@ -102,6 +98,7 @@ def assert_same(answer: Record, alone: Record) -> None:
     assert answer.seen in (alone.seen, alone.identified)
     assert answer.noises == alone.noises
     assert answer.request == alone.request
+    assert not answer.lets_out
 
 
 # ASGI -----------------------------------------------------------------------------------------

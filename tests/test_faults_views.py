@@ -17,7 +17,8 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.test import override_settings
 from django.utils.decorators import sync_and_async_middleware
 from faulty_hosts import HALF
-from test_faults_types import PARTS, WHERE, WORDS, Raising, check
+from recording import WORDS
+from test_faults_types import PARTS, WHERE, Raising, check
 
 
 def changed(make: Callable[..., Any], *arguments: Any, **attributes: Any) -> Callable[[], Any]:
