@@ -140,8 +140,8 @@ class Injection(Placing):
 
     def start_stream(self, email: object) -> None:
         """Decide about the fields of a stream, which leave before its widget tag is seen."""
-        self._blanker = snippet.IdentityBlanker()
         try:
+            self._blanker = snippet.IdentityBlanker()
             self._start_stream(email)
         except Exception as error:
             self._failed(error, b"")

@@ -240,11 +240,13 @@ class _Response:
 
     def close(self) -> None:
         """Close what the host returned."""
-        show_preconditions(self._environ)
         iterable, self._iterable = self._iterable, ()
         close = getattr(iterable, "close", None)
-        if close is not None:
-            close()
+        try:
+            show_preconditions(self._environ)
+        finally:
+            if close is not None:
+                close()
 
     def break_off(self) -> None:
         """Write what is held of what the host had written, now that it will not go on."""
