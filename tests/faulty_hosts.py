@@ -6,6 +6,7 @@ A host is what its framework calls: an application, or a view. A `Script` is one
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
@@ -265,28 +266,39 @@ _SITES: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
 }
 
 
-def serve(
-    adapter: str, host: Any, server: Server | None = None, *, user: object = None, **options: Any
-) -> Record:
-    """Answer one request of `server`; with `enabled=False` the host stands there alone.
+def site_of(adapter: str, host: Any, record: Record, *, user: object = None, **options: Any) -> Any:
+    """Build the site around a host; with `enabled=False` the host stands there alone.
 
     `user` is the framework's own. An option that is `...` is left out.
     """
-    server = server or Server()
     if options.get("enabled") is not False:
         options = {"slug": SLUG, "secret": SECRET} | options
     options = {name: value for name, value in options.items() if value is not ...}
     if isinstance(host, Script):
-        host = _HOSTS[adapter](host, server.record)
+        host = _HOSTS[adapter](host, record)
     if user is not None:
         host = _USERS[adapter](host, user)
-    site = _SITES[adapter](host, options)
+    return _SITES[adapter](host, options)
+
+
+def answer_of(adapter: str, site: Any, server: Server) -> Record:
+    """Answer one request of `server`."""
     run = server.run_asgi if adapter in ASGI else server.run_wsgi
     urls = _AsyncUrls if adapter in ASGI else _Urls
     django = override_settings(ROOT_URLCONF=urls, DEBUG_PROPAGATE_EXCEPTIONS=True)
-    with listening(server.record), django:
-        run(site)
+
+    def answer() -> None:
+        with listening(server.record), django:
+            run(site)
+
+    copy_context().run(answer)  # where an interrupt leaves what asgiref has set
     return server.record
+
+
+def serve(adapter: str, host: Any, server: Server | None = None, **options: Any) -> Record:
+    """Build a site, and answer one request."""
+    server = server or Server()
+    return answer_of(adapter, site_of(adapter, host, server.record, **options), server)
 
 
 def bare(adapter: str, host: Any, server: Server | None = None) -> Record:

@@ -30,7 +30,7 @@ WORDS = (ALICE, SECRET, HASH.decode())
 REQUEST = (("Accept", "text/html"), ("Cookie", "a=b"), ("If-None-Match", '"1"'))
 
 # What identified pages and those of equivalent bodies may say otherwise than the host.
-_OUR_FIELDS = {"vary", "cache-control", "content-length"}
+_OUR_FIELDS = {"vary", "cache-control", "content-length", "x-ensoras-outcome"}
 
 
 @dataclass
@@ -81,6 +81,19 @@ class Record:
                 seen[place] = part.replace(TAG, identify_script(ALICE) + TAG, 1)
                 break
         return seen
+
+
+def is_part(seen: list[object], whole: list[object]) -> bool:
+    """Tell whether the whole begins with what was seen."""
+    if not seen:
+        return True
+    *before, last = seen
+    if before != whole[: len(before)] or len(whole) < len(seen):
+        return False
+    match = whole[len(before)]
+    return last == match or (
+        isinstance(last, bytes) and isinstance(match, bytes) and match.startswith(last)
+    )
 
 
 @dataclass

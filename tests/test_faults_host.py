@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from adapters import ADAPTERS, ALICE, PAGE
 from faulty_hosts import ASGI, HALF, HTML, TEXT, WSGI, Script, bare, ours
-from recording import WORDS, Cancellation, Record, Server
+from recording import WORDS, Cancellation, Record, Server, is_part
 
 EXCEPTIONS = [LookupError, TypeError, ConnectionResetError, MemoryError, AssertionError]
 CANCELLATIONS = [asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit]
@@ -143,19 +143,6 @@ def test_a_client_that_leaves(adapter: str, shape: str) -> None:
             answer = ours(adapter, SHAPES[shape], user, Server(leaves_after=chunks))
             assert_same(answer, alone, None)
             assert is_part(answer.seen, alone.identified) or is_part(answer.seen, alone.seen)
-
-
-def is_part(seen: list[object], whole: list[object]) -> bool:
-    """Tell whether the whole begins with what was seen."""
-    if not seen:
-        return True
-    *before, last = seen
-    if before != whole[: len(before)] or len(whole) < len(seen):
-        return False
-    match = whole[len(before)]
-    return last == match or (
-        isinstance(last, bytes) and isinstance(match, bytes) and match.startswith(last)
-    )
 
 
 def assert_silent(caplog: pytest.LogCaptureFixture) -> None:
