@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from adapters import ADAPTERS, ALICE, PAGE
-from faulty_hosts import ASGI, HALF, Script, serve
-from recording import WORDS, Record, perform
+from faulty_hosts import ASGI, HALF, Script, answer_of, serve, site_of
+from recording import WORDS, Record, Server, perform
 from test_faults_types import Raising, async_generator, coroutine, generator
 
 EXCEPTIONS = [LookupError, TypeError, StopIteration, StopAsyncIteration, MemoryError, OSError]
@@ -134,8 +134,11 @@ def test_exceptions(adapter: str, name: str, shape: str, caplog: pytest.LogCaptu
     for kind in EXCEPTIONS:
         caplog.clear()
         error = kind(*WORDS)
-        answer = serve(adapter, SHAPES[shape], **CALLBACKS[name](adapter, raising(error)))
-        assert_answers(answer, expected)
+        server, again = Server(), Server()
+        options = CALLBACKS[name](adapter, raising(error))
+        site = site_of(adapter, SHAPES[shape], server.record, **options)
+        assert_answers(answer_of(adapter, site, server), expected)
+        assert answer_of(adapter, site, again).seen == expected.seen
         assert_told_once(caplog)
 
 
