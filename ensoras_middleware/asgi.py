@@ -137,7 +137,17 @@ class _Response:
         if kind == "http.response.start":
             if self.hidden is not None:
                 self.show_preconditions()
-            await self._take_start(message)
+            headers = message.get("headers", ())
+            if hasattr(headers, "__next__"):  # may be read only once
+                headers = list(headers)
+                message = {**message, "headers": headers}
+            if self._is_looked_at(headers):
+                await self._take_start(message, headers)
+            else:
+                if self._injection is not None:
+                    await self.flush()
+                self.passing = True
+                await self._send(message)
         elif kind == "http.response.body" and self._injection is not None:
             await self._take_body(self._injection, message)
         elif kind in _FILES or not isinstance(kind, str):
@@ -152,36 +162,30 @@ class _Response:
         with contextlib.suppress(Exception):
             await self.flush()
 
-    async def _take_start(self, message: Message) -> None:
+    def _is_looked_at(self, headers: _Headers) -> bool:
+        try:
+            if _is_html(headers):
+                return True
+        except Exception as error:  # what are no header fields is the server's to refuse
+            self._widget.warn_of_fault(error)
+            return False
+        return (self._widget.wants_every_outcome or is_debugging()) and self._is_untold()
+
+    async def _take_start(self, message: Message, headers: _Headers) -> None:
         if self._injection is not None:
             await self.flush()  # a second start is the server's to refuse
-        headers = message.get("headers", ())
-        if hasattr(headers, "__next__"):  # may be read only once
-            headers = list(headers)
-            message = {**message, "headers": headers}
         try:
-            self._injection = self._judged(message, headers)
-        except Exception as error:  # what is no start is the server's to refuse
+            fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+            injection = Injection(self._widget, self._request(), message["status"], fields)
+        except Exception as error:  # and so is what is no start
             self._widget.warn_of_fault(error)
-            self._injection = None
-        if self._injection is None:
             self.passing = True
             await self._send(message)
             return
-        self._start = message
-        if self._injection.outcome is not None:
+        self._start, self._fields, self._injection = message, fields, injection
+        if injection.outcome is not None:
             self.passing = True
             await self._send_start()
-
-    def _judged(self, message: Message, headers: _Headers) -> Injection | None:
-        if not _is_html(headers):
-            wanted = self._widget.wants_every_outcome or is_debugging()
-            if not (wanted and self._is_untold()):
-                return None
-        self._fields = [
-            (name.decode("latin-1"), value.decode("latin-1")) for name, value in headers
-        ]
-        return Injection(self._widget, self._request(), message["status"], self._fields)
 
     async def _take_body(self, injection: Injection, message: Message) -> None:
         body, more = message.get("body", b""), message.get("more_body", False)

@@ -123,27 +123,38 @@ class _Response:
             self._send_start()  # a second start: the server's to refuse
         if self._server_write is not None:
             return self._server_start(status, headers, *_given(exc_info))
+        if not self._is_looked_at(headers):
+            return self._pass_start(status, headers, exc_info)
         try:
-            self._injection = self._judged(status, headers)
-        except Exception as error:  # what is no start is the server's to refuse
+            code = int(status[:3]) if status[:3].isdecimal() else 0
+            self._injection = Injection(self._widget, self._request(), code, list(headers))
+        except Exception as error:  # and so is what is no start
             self._widget.warn_of_fault(error)
-            self._injection = None
-        if self._injection is None:
-            self.passing, self._start = True, None
-            self._server_write = self._server_start(status, headers, *_given(exc_info))
-            return self._server_write
+            return self._pass_start(status, headers, exc_info)
         self._start = (status, exc_info)
         return self._write if self._injection.outcome is None else self._pass_on()
 
-    def _judged(self, status: str, headers: list[tuple[str, str]]) -> Injection | None:
+    def _is_looked_at(self, headers: list[tuple[str, str]]) -> bool:
         if not isinstance(headers, list):
-            return None
-        if not _may_be_page(headers):
-            wanted = self._widget.wants_every_outcome or is_debugging()
-            if not (wanted and self._is_untold()):
-                return None
-        code = int(status[:3]) if status[:3].isdecimal() else 0
-        return Injection(self._widget, self._request(), code, list(headers))
+            return False
+        try:
+            if _may_be_page(headers):
+                return True
+        except Exception as error:  # what are no header fields is the server's to refuse
+            self._widget.warn_of_fault(error)
+            return False
+        return (self._widget.wants_every_outcome or is_debugging()) and self._is_untold()
+
+    def _pass_start(
+        self, status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None
+    ) -> Callable[[bytes], object]:
+        self.passing, self._start = True, None
+        if exc_info is None:
+            write = self._server_start(status, headers)
+        else:
+            write = self._server_start(status, headers, exc_info)
+        self._server_write = write
+        return write
 
     def _write(self, data: bytes) -> None:
         assert self._injection is not None
