@@ -201,6 +201,7 @@ def _flask(host: Any, options: dict[str, Any]) -> Any:
     app = flask.Flask("site")
     app.config |= _settings(options) | {"PROPAGATE_EXCEPTIONS": True}
     flask_login.LoginManager(app)
+    app.after_request(lambda response: response)  # of unknown purpose, outside of ours
     Ensoras(app)
     app.add_url_rule("/", "view", host)
     return app

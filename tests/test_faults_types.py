@@ -87,7 +87,8 @@ def check(adapter: str, host: Callable[[], Any], caplog: pytest.LogCaptureFixtur
         caplog.clear()
         assert_same(ours(adapter, host, user), alone)
         lines = [one.getMessage() for one in caplog.records if one.name == "ensoras_middleware"]
-        assert len(lines) == len(set(lines)) <= 1, lines
+        most = 2 if adapter == "flask" else 1  # for one place each: its guard looks at pages too
+        assert len(lines) == len(set(lines)) <= most, lines
         for word in WORDS:
             assert word not in caplog.text
 
