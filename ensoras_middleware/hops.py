@@ -167,8 +167,11 @@ class Hops:
 
     def step(self, text: bytes, position: int) -> Hop:
         """Read exactly, up to the next opener, of whatever kind."""
-        place = self._ordinary_end(text, position)
-        return place, self._opener.match(text, place), True
+        opener = self._opener.match(text, position)
+        if opener is None:
+            position = self._ordinary_end(text, position)
+            opener = self._opener.match(text, position)
+        return position, opener, True
 
     def behind_shadow_host(self, text: bytes, data: int, place: int) -> bool | None:
         """Tell whether `place` stands directly behind the start tag of what can be a shadow host.
