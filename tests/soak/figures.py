@@ -19,7 +19,7 @@ from typing import Any
 from soak.pages import Page
 
 PATH = "/figures"
-PAUSE = 0.02  # seconds between the chunks of a slow stream
+PAUSE = 0.005  # seconds between the chunks of a slow stream
 
 _PACKAGES = ("ensoras_middleware", "flask_ensoras", "django_ensoras")
 _OF_ONE_REQUEST = {"_Response", "Injection", "Scanner", "IdentityBlanker"}

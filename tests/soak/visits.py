@@ -15,6 +15,7 @@ from soak.pages import KINDS, LOGIN, LONG, RAISES, SIZES, START_TAG, USERS
 # How often each is asked for, beside the others.
 _SIZES = dict(zip(SIZES, (4, 4, 6, 4, 1), strict=True))
 _MANNERS = {"whole": 6, "stream": 4, "slow": 1, "breaks": 1}
+_CUTS = (0, 1, 8, 33, 60, len(START_TAG) - 1)
 _NOBODY, _HEADS, _RAISES = 0.25, 0.2, 0.02
 
 
@@ -108,10 +109,11 @@ class Visitors:
         cookie = None if user is None else self._cookies[user]
         if random.random() < _RAISES:
             return Ask(RAISES, user, cookie)
-        kind, cut = random.choice([*KINDS]), random.randrange(len(START_TAG))
+        kind = random.choice([*KINDS])
         (manner,) = random.choices([*_MANNERS], [*_MANNERS.values()])
         if size is None:
             (size,) = random.choices([*_SIZES], [*_SIZES.values()])
+        cut = 0 if manner == "whole" else random.choice(_CUTS)
         # Not of streams: waitress ends them with a chunk all the same.
         method = "HEAD" if manner == "whole" and random.random() < _HEADS else "GET"
         return Ask(f"/{kind}/{manner}/{size}/{cut}", user, cookie, method)
