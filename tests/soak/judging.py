@@ -43,7 +43,9 @@ class Judge:
         The client may have left before its end.
         """
         self.counts["answers"] += reply.complete
-        wrong = reply.malformed or self._wrong(ask, reply, since)
+        # What a host sends before it breaks off arrives too; some servers make it a whole answer.
+        is_whole = reply.complete or (ask.breaks_off and not left)
+        wrong = reply.malformed or self._wrong(ask, reply, since, is_whole=is_whole)
         if wrong:
             self.note(WRONG, f"{ask}: {wrong}")
         # A body that is what only this user may get, as far as it goes, holds nobody else.
@@ -52,12 +54,13 @@ class Judge:
         if not (reply.complete or left or ask.breaks_off):
             self.note(BROKEN_OFF, f"{ask}: after {len(reply.body)} bytes")
 
-    def _wrong(self, ask: Ask, reply: Reply, since: int) -> str:
+    def _wrong(self, ask: Ask, reply: Reply, since: int, *, is_whole: bool) -> str:
         if not reply.status:
             return ""
         if ask.path == RAISES:
             return self._wrong_error_page(reply)
-        wrongs = [self._wrong_by(ask, reply, number) for number in range(since, self.secret + 1)]
+        secrets = range(since, self.secret + 1)
+        wrongs = [self._wrong_by(ask, reply, one, is_whole=is_whole) for one in secrets]
         return wrongs[-1] if all(wrongs) else ""
 
     def _wrong_error_page(self, reply: Reply) -> str:
@@ -67,7 +70,7 @@ class Judge:
         same = not reply.complete or reply.body == self._error_page
         return "" if reply.status == 500 and same else f"status {reply.status}, {reply.body!r}"
 
-    def _wrong_by(self, ask: Ask, reply: Reply, secret: int) -> str:
+    def _wrong_by(self, ask: Ask, reply: Reply, secret: int, *, is_whole: bool) -> str:
         must = expected(
             ask.method, ask.path, ask.user, secret_number(secret), enabled=self._enabled
         )
@@ -77,9 +80,8 @@ class Judge:
             got = reply.value(name)
             if got != must.fields.get(name):
                 return f"{name}: {got}"
-        # Some servers end what the host has not.
-        whole = reply.complete and not ask.breaks_off
-        is_right = reply.body == must.body if whole else must.body.startswith(bytes(reply.body))
+        body = bytes(reply.body)
+        is_right = body == must.body if is_whole else must.body.startswith(body)
         return "" if is_right else f"{len(reply.body)} bytes, not those of {len(must.body)}"
 
     def _strangers_in(self, ask: Ask, reply: Reply, *, with_body: bool) -> list[int]:

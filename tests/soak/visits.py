@@ -63,7 +63,9 @@ class Visitors:
     async def _pipeline(self, random: Random) -> None:
         """Several users ask over one connection, all at once."""
         connection, since = await Connection.to(self._address), self.judge.secret
-        asks = [self._some_ask(random) for _ in range(random.randint(3, 6))]
+        *asks, last = [self._some_ask(random) for _ in range(random.randint(3, 6))]
+        # Where a server closes before it has read all, what it sent may be lost (RFC 9112, 9.6).
+        asks = [*(ask for ask in asks if not ask.breaks_off), last]
         await connection.send(*asks)
         for turn, ask in enumerate(asks):
             await self._take(connection, ask, since, is_first=turn == 0)
@@ -141,7 +143,5 @@ class Visitors:
         self.judge.judge(ask, reply, since, left=until is not None or unanswered)
 
     async def _end(self, connection: Connection) -> None:
-        behind = await connection.leave()
-        # Of pipelined requests the last may have been answered with the end of the connection.
-        if behind:
+        if behind := await connection.leave():
             self.judge.note(WRONG, f"{len(behind)} bytes behind the last answer")
