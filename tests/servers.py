@@ -1,4 +1,4 @@
-"""Real servers, each in processes of its own: the one way to start them.
+"""Real servers, each in processes of its own, started as the owner of a site starts them.
 
 A server is given an application as `module:factory`; it runs in this folder, where it finds it.
 """

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
-_PAGE = 4096
+_TCP = Path("/proc/net/tcp")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 _OPEN_STATES = ("01", "08")  # ESTABLISHED and CLOSE_WAIT: include/net/tcp_states.h of Linux
 
 _FEWEST = 4  # samples that say anything
@@ -33,9 +35,14 @@ def _resident(process: int) -> int:
     return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * _PAGE
 
 
+def can_be_seen() -> bool:
+    """Tell whether this kernel tells what is asked here, as Linux does."""
+    return _TCP.exists()
+
+
 def connections_of(port: int) -> int:
     """Return how many connections the server on this port has not closed."""
-    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    lines = [line.split() for line in _TCP.read_text().splitlines()[1:]]
     return sum(one[1].endswith(f":{port:04X}") and one[3] in _OPEN_STATES for one in lines)
 
 

@@ -44,7 +44,7 @@ _KEEPS_CONNECTIONS = {"hypercorn"}
 
 # The host's own errors may be logged; these may not.
 _NEVER_LOGGED = re.compile(
-    r"never awaited|@soak\.example|[0-9a-f]{64}|secret \d{4}|Ensoras middleware", re.IGNORECASE
+    r"never awaited|@[Ss]oak\.example|[0-9a-f]{64}|secret \d{4}|Ensoras middleware|ENSORAS_"
 )
 
 
@@ -152,12 +152,14 @@ async def soak(
     options = _OPTIONS.get(server, "").split()
     with running_site(server, f"soak.sites:{app}_site", files, *options, **environment) as site:
         judge = Judge(enabled=enabled)
-        soak = Soak(site, judge, Visitors(site, judge), Random(server + app))
-        await soak.begin()
+        running = Soak(site, judge, Visitors(site, judge), Random(server + app))
+        await running.begin()
         for _ in range(rounds):
-            await soak.round(seconds, soak.rotate)
+            await running.round(seconds, running.rotate)
         if server in _RESTART_ON_HUP:
-            await soak.round(seconds, soak.restart)
-            soak.samples.pop()  # of other processes
-        soak.read_log()
-    return soak
+            await running.round(seconds, running.restart)
+            after = running.samples.pop()
+            if after.traced.keys() & running.samples[-1].traced.keys():
+                judge.note(LEFT_OPEN, "a worker from before the restart")
+        running.read_log()
+    return running
