@@ -43,18 +43,19 @@ def _soaked(name: str, server: str, app: str, rounds: int, seconds: float) -> bo
             return asyncio.run(running)
 
     soaked = once(enabled=True)
-    counts, grown = soaked.judge.counts, memory.growth(soaked.samples)
+    counts, grown, told = soaked.judge.counts, memory.growth(soaked.samples), soaked.judge.told
     beyond = memory.beyond(grown)
-    if beyond:  # does the server grow so without us?
+    if beyond:  # does the server grow so by itself?
         without = memory.growth(once(enabled=False).samples)
+        told += [f"{kind}: {without[kind]:.0f} B without us" for kind in beyond]
         beyond = memory.beyond({kind: grown[kind] - without[kind] for kind in beyond})
     is_right = not beyond and not any(counts[kind] for kind in _WRONGS)
     figures = [counts[kind] for kind in _SEEN]
     figures += [round(counts["answers"] / soaked.seconds), *(counts[kind] for kind in _WRONGS)]
     growths = [f"{grown[kind]:.0f} B" if kind in grown else "" for kind in memory.MOST_GROWTH]
     _say(_line([name, *map(str, figures), *growths, "ok" if is_right else "WRONG"]))
-    for told in [*soaked.judge.told, *(f"{kind} grows" for kind in beyond)]:
-        _say(f"    {told}")
+    for line in told:
+        _say(f"    {line}")
     return is_right
 
 

@@ -23,6 +23,7 @@ from soak.pages import SLUG, secret_number
 from soak.visits import Visitors
 
 CLIENTS = 10
+ROTATIONS = 5  # of the secret, in a round
 # The servers with their sites.
 SITES = (
     ("gunicorn-gthread", "flask"),
@@ -66,8 +67,8 @@ class Soak:
         for worker in (await self._figures()).values():
             self.at_rest = Counter(worker["alive"])
 
-    async def round(self, seconds: float, in_the_middle: Callable[[], None]) -> None:
-        """Put the server under load, and look at it when all have gone."""
+    async def round(self, seconds: float, disturb: Callable[[], None], *, times: int) -> None:
+        """Put the server under load, disturb it so many times, and look when all have gone."""
         start = time.monotonic()
 
         async def client(random: Random) -> None:
@@ -77,8 +78,9 @@ class Soak:
         async with asyncio.TaskGroup() as clients:
             for _ in range(CLIENTS):
                 clients.create_task(client(Random(self.random.random())))
-            await asyncio.sleep(seconds / 2)
-            in_the_middle()
+            for _ in range(times):
+                await asyncio.sleep(seconds / (times + 1))
+                disturb()
         self.seconds += time.monotonic() - start
         await self._look()
 
@@ -155,9 +157,9 @@ async def soak(
         running = Soak(site, judge, Visitors(site, judge), Random(server + app))
         await running.begin()
         for _ in range(rounds):
-            await running.round(seconds, running.rotate)
+            await running.round(seconds, running.rotate, times=ROTATIONS)
         if server in _RESTART_ON_HUP:
-            await running.round(seconds, running.restart)
+            await running.round(seconds, running.restart, times=1)
             after = running.samples.pop()
             if after.traced.keys() & running.samples[-1].traced.keys():
                 judge.note(LEFT_OPEN, "a worker from before the restart")
