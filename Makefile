@@ -14,7 +14,7 @@ demo: $(VENV)/ready
 	@$(BIN)/python -m examples.demo
 
 test: $(VENV)/ready
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(or $(ARGS),--cov)
 
 matrix: $(VENV)/ready
 	$(BIN)/nox $(ARGS)
