@@ -34,7 +34,8 @@ _PLACEHOLDER = re.compile(
     | [$]?\{.*\} | [$%]\w+%? | <.*> | \*+ | ENSORAS_WIDGET_SECRET | \W*your\w*secret\W*""",
     re.IGNORECASE | re.VERBOSE,
 )
-_CONTROL = re.compile(rb"[\x00-\x1f\x7f]|\A\xef\xbb\xbf|\A\xff\xfe|\A\xfe\xff")
+# In UTF-16 every other byte of an ASCII text is NUL.
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]|\xef\xbb\xbf")
 
 # A file that was written this recently may be written again within its clock's resolution.
 _SETTLED_AFTER_NS = 2_000_000_000

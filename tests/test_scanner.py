@@ -385,6 +385,7 @@ def test_tables_agree_with_html5lib(document: bytes, expected: list[int]) -> Non
             assert oracles.is_live_to_html5lib(document[:start])
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("document", "expected"), rows(PAGES | DOUBTS))
 def test_page_cut_in_two(document: bytes, expected: list[int]) -> None:
     """Every cutting into two chunks gives the same answer as the whole page."""
@@ -393,6 +394,7 @@ def test_page_cut_in_two(document: bytes, expected: list[int]) -> None:
         assert Scan([document[:at], document[at:]]).answer == answer, document[:at]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("document", "expected"), rows(PAGES | DOUBTS))
 def test_page_byte_by_byte(document: bytes, expected: list[int]) -> None:
     """A page that arrives byte by byte, with empty chunks between, gives the same answer."""
@@ -674,6 +676,7 @@ def check(document: bytes, random: Random) -> str:
     return f"missed: {scan.doubt}"
 
 
+@pytest.mark.no_cover
 def test_random_documents(record_property: pytest.RecordProperty) -> None:
     """On hostile documents no place is ever wrong, and misses are told and not the rule."""
     random = Random(FUZZ_SEED)
@@ -691,6 +694,7 @@ def test_random_documents(record_property: pytest.RecordProperty) -> None:
     assert missed < outcomes["found"], outcomes
 
 
+@pytest.mark.no_cover
 @settings(
     max_examples=FUZZ // 20,
     deadline=None,
@@ -749,6 +753,7 @@ def grows_linearly(context: bytes, unit: bytes, size: int, length: int) -> bool:
     return False
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_time_is_linear_in_the_page(context: bytes) -> None:
     """No repetition, in whatever state, makes a whole page cost more than its length."""
@@ -756,6 +761,7 @@ def test_time_is_linear_in_the_page(context: bytes) -> None:
     assert slow == []
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("context", CONTEXTS)
 @pytest.mark.parametrize(("size", "length"), [(1, 1_000), (1000, 16_384)])
 def test_time_is_linear_in_the_number_of_chunks(context: bytes, size: int, length: int) -> None:
@@ -765,6 +771,7 @@ def test_time_is_linear_in_the_number_of_chunks(context: bytes, size: int, lengt
     assert slow == []
 
 
+@pytest.mark.no_cover
 def test_time_is_linear_in_the_number_of_widget_tags() -> None:
     """Where none of them gets a script, the scanner goes on behind each."""
 

@@ -32,6 +32,7 @@ UNUSABLE = {
     "white space": (b" \r\n\t\n", "is blank"),
     "short": (b"0123456789abcde\n", "is shorter than 16 bytes"),
     "placeholder": (b"YOUR_WIDGET_SECRET\n", "is still a placeholder"),
+    "name of the variable": (b"ENSORAS_WIDGET_SECRET", "is still a placeholder"),
     "two trailing newlines": (OLD + b"\n\n", "has white space around it"),
     "space before": (b" " + OLD, "has white space around it"),
     "space before the newline": (OLD + b" \n", "has white space around it"),
@@ -340,6 +341,10 @@ REFUSED = [
     ("0123456789abcde", "is shorter than 16 bytes"),
     (b"0123456789abcde", "is shorter than 16 bytes"),
     ("é" * 7, "is shorter than 16 bytes"),
+    ('"0123456789abcdef"', "has quotes around it"),
+    ("'0123456789abcdef'", "has quotes around it"),
+    ('""', "has quotes around it"),
+    ('"', "is shorter than 16 bytes"),
     ("YOUR_SECRET", "is still a placeholder"),
     ("your-widget-secret", "is still a placeholder"),
     ("<your widget secret>", "is still a placeholder"),
@@ -356,19 +361,33 @@ REFUSED = [
     ("$ENSORAS_SECRET_OF_MINE", "is still a placeholder"),
     ("%ENSORAS_SECRET_OF_MINE%", "is still a placeholder"),
     ("PUT_YOUR_SECRET_HERE", "is still a placeholder"),
+    ("enter your widget secret", "is still a placeholder"),
     ("\ud800" * 20, "holds what is no character"),
     ("{{ ensoras_widget_secret }}", "is still a placeholder"),
     ("YourWidgetSecret", "is still a placeholder"),
+    ("[YourWidgetSecret]", "is still a placeholder"),
+    ("YOURSECRET", "is still a placeholder"),
+    ("changeme", "is still a placeholder"),
+    ("<the secret of acme>", "is still a placeholder"),
+    ("<>", "is still a placeholder"),
+    ("{}", "is still a placeholder"),
+    ("$", "is shorter than 16 bytes"),
     ("*" * 32, "is still a placeholder"),
     (b"\xef\xbb\xbf0123456789abcdef", "holds a byte order mark"),
     ("0123456789abcdef".encode("utf-16"), "holds a byte order mark"),
     ("0123456789abcdef\n0123456789abcdef", "holds a byte order mark, a line break"),
-    ("0123456789abcdef\x7f0", "another control character"),
+    ("0123456789abcdef".encode("utf-16-be"), "holds a byte order mark"),
+    *((f"0123456789abcdef{one}0", "another control character") for one in "\0\x1f\x7f"),
     (None, "must be text, not NoneType"),
     (1234567890123456, "must be text, not int"),
     (bytearray(OLD), "must be text, not bytearray"),
     ([OLD], "must be text, not list"),
 ]
+
+
+HALF_OPEN = ["{}0123456789abcdef", "*0123456789abcdef"]
+HALF_OPEN += [f"{one}0123456789abcdef" for one in "{<\"'"]
+HALF_OPEN += [f"0123456789abcdef{one}" for one in "}>\"'0"]
 
 
 class TestChecked:
@@ -396,6 +415,10 @@ class TestChecked:
             ("insertion-0123456789", b"insertion-0123456789"),
             ("changes0123456789abcdef", b"changes0123456789abcdef"),
             ("6f70656e7373e5a1" * 4, b"6f70656e7373e5a1" * 4),
+            ("\ufec0" * 6, b"\xef\xbb\x80" * 6),  # begins as a byte order mark does
+            ("topsecrettopsecret", b"topsecrettopsecret"),
+            ("yourselfyourselfyour", b"yourselfyourselfyour"),
+            *((one, one.encode()) for one in HALF_OPEN),
         ],
     )
     def test_accepted(self, value: str | bytes, signing: bytes) -> None:
