@@ -25,7 +25,7 @@ _SCRIPT_DIRECTIVES = ("script-src-elem", "script-src", "default-src")
 
 # Beside one of these, browsers ignore 'unsafe-inline' (section 6.7.3.3).
 _OVERRIDES_INLINE = re.compile(
-    r"'(?:(?:nonce|sha256|sha384|sha512)-[A-Za-z0-9+/_-]+={0,2}|strict-dynamic)'", re.IGNORECASE
+    r"'(?:(?:nonce|sha256|sha384|sha512)-[a-z0-9+/_-]+={0,2}|strict-dynamic)'", re.IGNORECASE
 )
 # Beside another source it means nothing, and browsers complain (section 6.7.2.3). It stays in an
 # enforced policy, for there no page is identified; a report-only one lets scripts run.

@@ -104,12 +104,15 @@ class TestContent:
         """A file holds the secret of one widget; whoever asks says which."""
         assert secret_from_file(path)(slug) == OLD
 
+    @pytest.mark.parametrize("form", [str, Path])
     @pytest.mark.parametrize(("content", "cause"), UNUSABLE.values(), ids=UNUSABLE)
-    def test_unusable_at_construction(self, path: Path, content: bytes, cause: str) -> None:
+    def test_unusable_at_construction(
+        self, path: Path, content: bytes, cause: str, form: Callable[[Path], Any]
+    ) -> None:
         """A site does not start with a file that holds no secret."""
         path.write_bytes(content)
         with pytest.raises(ConfigurationError, match=cause) as caught:
-            secret_from_file(path)
+            secret_from_file(form(path))
         assert str(caught.value).startswith("ENSORAS_WIDGET_SECRET_FILE ")
         assert "Ensoras dashboard" in str(caught.value)
         assert OLD.decode() not in str(caught.value)
