@@ -29,7 +29,7 @@ _OVERRIDES_INLINE = re.compile(
 )
 # Beside another source it means nothing, and browsers complain (section 6.7.2.3). It stays in an
 # enforced policy, for there no page is identified; a report-only one lets scripts run.
-_NONE = re.compile(r"[\t\n\f\r ]+'none'", re.IGNORECASE)
+_NONE = re.compile(r"[\t\n\f\r ]'none'", re.IGNORECASE)
 _WHITE_SPACE = re.compile(r"[\t\n\f\r ]+")
 
 

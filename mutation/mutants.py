@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
 import textwrap
 from collections.abc import Iterator
@@ -68,10 +67,15 @@ def mutants(source: str) -> Iterator[Mutant]:
 
 def _difference(old: str, new: str) -> str:
     """Say what becomes of what; of long texts the part that differs."""
-    start = len(os.path.commonprefix([old, new]))
-    end = len(os.path.commonprefix([old[:start:-1], new[:start:-1]]))
+    start = _common(old, new)
+    end = _common(old[:start:-1], new[:start:-1])
     texts = [text[max(start - 40, 0) : len(text) - max(end - 20, 0)] for text in (old, new)]
     return "⟦{} → {}⟧".format(*(" ".join(text.split()) for text in texts))
+
+
+def _common(one: str, other: str) -> int:
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _is_of_interest(top: ast.stmt) -> bool:

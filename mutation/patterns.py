@@ -72,13 +72,10 @@ def _sets(text: str) -> Iterator[str]:
         if member[2] is None:
             continue
         low, high = (_code(one) for one in member.groups())
-        for new_low, new_high in (
-            (low + 1, high),
-            (low - 1, high),
-            (low, high - 1),
-            (low, high + 1),
-        ):
-            yield f"{head}{before}\\x{max(new_low, 0):02x}-\\x{new_high:02x}{after}]"
+        for one, other in ((low + 1, high), (low, high - 1), (low - 1, high), (low, high + 1)):
+            wider = [edge for edge in (one, other) if not low <= edge <= high]
+            if not any(edge < 0 or re.match(text, chr(edge)) for edge in wider):
+                yield f"{head}{before}\\x{one:02x}-\\x{other:02x}{after}]"
 
 
 def _code(member: str) -> int:

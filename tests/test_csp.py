@@ -51,6 +51,8 @@ def test_beside_what_unsafe_inline_is_in_force(source: str) -> None:
         ("script-src", f"script-src {HASH}"),
         ("script-src 'none'", f"script-src {HASH}"),
         ("script-src \t\n\f\r 'NONE'; x", f"script-src {HASH}; x"),
+        *((f"script-src{one}'none'", f"script-src {HASH}") for one in [*"\t\n\f\r ", "  "]),
+        ("default-src a'none'", f"default-src a'none'; script-src a'none' {HASH}"),
         ("script-src 'none' 'report-sample'", f"script-src 'report-sample' {HASH}"),
         ("script-src 'report-sample'", f"script-src 'report-sample' {HASH}"),
         # Beside another source it means nothing, and stays.
