@@ -127,7 +127,7 @@ def test_what_no_page_with_an_identity_has(
     """An origin of its own, or no script at all; a report-only policy blocks nothing."""
     fields = [("x", "y"), (ENFORCED.upper(), policy)]
     assert csp.withholds_origin(fields) is origin_of_its_own
-    assert csp.lets_no_script_run(fields) is not scripts
+    assert csp.lets_no_script_run(fields) is (not scripts)
     reported = [(REPORT_ONLY, policy)]
     assert not csp.withholds_origin(reported)
     assert not csp.lets_no_script_run(reported)

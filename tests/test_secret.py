@@ -16,7 +16,12 @@ from typing import Any
 import pytest
 
 from ensoras_middleware import ConfigurationError, EnsorasError, secret_from_file
-from ensoras_middleware.secret import SecretFile, checked_secret, secret_source
+from ensoras_middleware.secret import (
+    SecretFile,
+    checked_secret,
+    secret_from_environment,
+    secret_source,
+)
 
 OLD = b"the old secret of the acme widget"
 NEW = b"a new secret of  the acme widget!"
@@ -436,6 +441,35 @@ class TestChecked:
             checked_secret("")
 
 
+class TestEnvironment:
+    @pytest.mark.parametrize(
+        ("secret", "file", "expected"),
+        [(None, None, None), (OLD, None, OLD), (None, NEW + b"\n", NEW)],
+    )
+    def test_it_gives_one_or_none(
+        self,
+        path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        secret: bytes | None,
+        file: bytes | None,
+        expected: bytes | None,
+    ) -> None:
+        """The secret itself, or the file that holds it."""
+        if secret is not None:
+            monkeypatch.setenv("ENSORAS_WIDGET_SECRET", secret.decode())
+        if file is not None:
+            path.write_bytes(file)
+            monkeypatch.setenv("ENSORAS_WIDGET_SECRET_FILE", str(path))
+        assert secret_from_environment() == expected
+
+    def test_both(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It would not be known which one is meant."""
+        monkeypatch.setenv("ENSORAS_WIDGET_SECRET", OLD.decode())
+        monkeypatch.setenv("ENSORAS_WIDGET_SECRET_FILE", str(path))
+        with pytest.raises(ConfigurationError, match="are both set"):
+            secret_from_environment()
+
+
 async def asynchronous(slug: str) -> bytes:
     return OLD
 
@@ -486,14 +520,24 @@ class TestSource:
         """A callable is asked every time, with the slug; it is not called before."""
         asked = []
 
-        def secret(slug: str) -> bytes | None:
+        def secret(slug: str) -> str | None:
             asked.append(slug)
-            return OLD if slug == "acme" else None
+            return OLD.decode() if slug == "acme" else None
 
         source = secret_source(secret)
         assert asked == []
         assert [source("acme"), source("other"), source("acme")] == [OLD, None, OLD]
         assert asked == ["acme", "other", "acme"]
+
+    def test_a_file_is_not_looked_at_twice(self, path: Path) -> None:
+        """What a file holds is checked when it is read, not for every page."""
+        source = secret_from_file(path)
+        assert secret_source(source) is source
+
+    def test_a_callable_that_did_not_look_asynchronous(self) -> None:
+        """Its coroutine is closed, so that Python does not warn of it."""
+        with pytest.raises(ConfigurationError, match="must be text, not coroutine"):
+            secret_source(lambda slug: asynchronous(slug))("acme")  # type: ignore[arg-type]
 
     @pytest.mark.parametrize(
         "secret",
