@@ -188,11 +188,11 @@ class Injection(Placing):
             return held + chunk if held else chunk
 
     def _feed(self, held: bytes, chunk: bytes) -> bytes:
-        if self._blanker is not None:
-            chunk = self._blanker.feed(chunk)
-            if self._blanker.found:
-                logger.error(STRANGER)
-                self._blanker.found = False
+        assert self._blanker is not None  # since the stream was started
+        chunk = self._blanker.feed(chunk)
+        if self._blanker.found:
+            logger.error(STRANGER)
+            self._blanker.found = False
         data = held + chunk if held else chunk
         if self._scanner is None:
             return data
