@@ -25,11 +25,11 @@ _SCRIPT_DIRECTIVES = ("script-src-elem", "script-src", "default-src")
 
 # Beside one of these, browsers ignore 'unsafe-inline' (section 6.7.3.3).
 _OVERRIDES_INLINE = re.compile(
-    r"'(?:(?:nonce|sha256|sha384|sha512)-[A-Za-z0-9+/_-]+={0,2}|strict-dynamic)'", re.IGNORECASE
+    r"'(?:(?:nonce|sha256|sha384|sha512)-[a-z0-9+/_-]+={0,2}|strict-dynamic)'", re.IGNORECASE
 )
 # Beside another source it means nothing, and browsers complain (section 6.7.2.3). It stays in an
 # enforced policy, for there no page is identified; a report-only one lets scripts run.
-_NONE = re.compile(r"[\t\n\f\r ]+'none'", re.IGNORECASE)
+_NONE = re.compile(r"[\t\n\f\r ]'none'", re.IGNORECASE)
 _WHITE_SPACE = re.compile(r"[\t\n\f\r ]+")
 
 
@@ -79,7 +79,7 @@ def nonce_for_address(fields: Fields, address: str) -> str | None:
 
 def lets_load(fields: Fields, address: str, nonce: str | None) -> bool:
     """Tell whether every enforced policy lets a `script` tag with this nonce load an address."""
-    return all(_loads(policy, address, nonce or "") for policy in _policies(fields))
+    return all(_loads(policy, address, nonce) for policy in _policies(fields))
 
 
 def lets_connect(fields: Fields, address: str) -> bool:
@@ -97,7 +97,7 @@ def lets_inline_run(fields: Fields, *, nonce: str | None, hash_source: str) -> b
     return admitting(fields, nonce=nonce, hash_source=hash_source) == fields
 
 
-def _loads(policy: str, address: str, nonce: str) -> bool:
+def _loads(policy: str, address: str, nonce: str | None) -> bool:
     # A script that the parser finds: 'strict-dynamic' is for those that scripts insert (6.7.1.1).
     name, tokens = _governing(policy)
     if name is None or (nonce and any(_is_nonce(token, nonce) for token in tokens)):

@@ -33,9 +33,10 @@ _MIN_BYTES = 16  # half of SHA-256; the dashboard's secrets are longer
 _PLACEHOLDER = re.compile(
     rb"""\W*(?:(?:put|enter)[\W_])?(?:your|change|replace|insert|paste|todo)(?:[\W_]|me).*
     | [$]?\{.*\} | [$%]\w+%? | <.*> | \*+ | ENSORAS_WIDGET_SECRET | \W*your\w*secret\W*""",
-    re.IGNORECASE | re.DOTALL | re.VERBOSE,
+    re.IGNORECASE | re.VERBOSE,
 )
-_CONTROL = re.compile(rb"[\x00-\x1f\x7f]|\A\xef\xbb\xbf|\A\xff\xfe|\A\xfe\xff")
+# In UTF-16 every other byte of an ASCII text is NUL.
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]|\xef\xbb\xbf")
 
 # A file that was written this recently may be written again within its clock's resolution.
 _SETTLED_AFTER_NS = 2_000_000_000

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Unpack
 
 from werkzeug.wrappers import Request as WerkzeugRequest
@@ -85,8 +85,9 @@ class _Response:
     """The answer to one request: what the host starts, writes and yields."""
 
     __slots__ = (
-        "_environ", "_error", "_hides_preconditions", "_injection", "_iterable", "_iterator",
-        "_method", "_path", "_server_start", "_server_write", "_start", "_widget", "passing",
+        "_environ", "_error", "_first", "_hides_preconditions", "_injection", "_iterable",
+        "_iterator", "_method", "_path", "_server_start", "_server_write", "_start", "_widget",
+        "passing",
     )  # fmt: skip
 
     def __init__(
@@ -106,6 +107,7 @@ class _Response:
         self._injection: Injection | None = None
         self._iterable: Iterable[bytes] = ()
         self._iterator: Iterator[bytes] = _NOTHING
+        self._first: list[bytes] = []  # what it gave before the server asked
         self._error: Exception | None = None  # the host's, behind what it had sent before
 
     # What the host calls --------------------------------------------------------------------
@@ -194,16 +196,26 @@ class _Response:
             if isinstance(body, bytes):
                 changed = self._whole(self._injection, body)
                 return iterable if changed is body else [changed]
+        if self._start is not None:
+            # Start the answer before it is returned, as the host has: Granian looks no later.
+            try:
+                self._first = list(islice(self, 1))
+            except BaseException:
+                self.close()  # the server does not get what it would have to close
+                raise
         return self
 
     def __iter__(self) -> Iterator[bytes]:
-        try:
-            self._iterator = iter(self._iterable)
-        except Exception as error:  # what was held back belongs before it
-            self._iterator = map(_raise, [error])
+        if self._iterator is _NOTHING:
+            try:
+                self._iterator = iter(self._iterable)
+            except Exception as error:  # what was held back belongs before it
+                self._iterator = map(_raise, [error])
         return self
 
     def __next__(self) -> bytes:
+        if self._first:
+            return self._first.pop()
         if self._error is not None:
             raise self._error
         while not self.passing:

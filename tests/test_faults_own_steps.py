@@ -125,7 +125,7 @@ def test_a_fault_in_each_step(adapter: str, name: str, caplog: pytest.LogCapture
         else:
             assert answer.error is error, step
             assert carries(step, steps[step]), step
-    assert contained >= len(steps) / 2
+    assert contained > 10
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)

@@ -78,6 +78,20 @@ def page(text: str) -> tuple[bytes, list[int]]:
 
 # Pages: what is found -------------------------------------------------------------------------
 
+# WHATWG HTML, sections 13.2.6.5 (start tags that end foreign content) and 13.1.2 (void elements),
+# with those that parsers treat like them; and what changes the insertion mode (13.2.6.4).
+BREAKOUT = (
+    "b big blockquote body br center code dd div dl dt em embed h1 h2 h3 h4 h5 h6 head hr i img li "
+    "listing menu meta nobr ol p pre ruby s small span strong strike sub table tt u ul var"
+).split()
+VOID = (
+    "area base basefont bgsound br embed hr img input keygen link meta param source track wbr"
+).split()
+STRUCTURE = (
+    "html head body frameset frame caption col colgroup table tbody tfoot thead tr td th template "
+    "select option optgroup plaintext"
+).split()
+
 PAGES = {
     "empty": "",
     "text": "hello",
@@ -230,6 +244,7 @@ PAGES = {
     "svg breaks out": "<svg><p>▲",
     "svg breaks out of depth": "<svg><g><a><div>▲</div>▲",
     "math breaks out": "<math><mrow><span>▲",
+    **{f"{name} breaks out of svg": f"<svg><g><{name}>▲" for name in BREAKOUT},
     "svg style is no raw text": "<svg><style></svg>▲</style>",
     "svg style holds a script": "<svg><style>△</style></svg>▲",
     "svg script is no raw text": "<svg><script></svg>▲",
@@ -240,9 +255,11 @@ PAGES = {
     "svg in svg": "<svg><svg></svg>△</svg>▲",
     "foreignObject": "<svg><foreignObject><div>▲</div></foreignObject>△</svg>▲",
     "desc": "<svg><desc>▲</desc></svg>▲",
+    **{f"{name} is void": f"<svg><desc><{name}></desc></svg>▲" for name in VOID},
     "svg title": "<svg><title>▲</title></svg>▲",
     "svg title holds a style": "<svg><title><style></title></style>▲</title></svg>▲",
     "mi": "<math><mi>▲</mi>△</math>▲",
+    "mn, mo, ms": "<math><mn>▲</mn><mo>▲</mo><ms>▲</ms>△</math>▲",
     "mtext holds svg": "<math><mtext><svg>△</svg>▲</mtext></math>▲",
     "svg in math is no svg": "<math><svg><desc>△</desc></svg></math>▲",
     "math in svg is no math": "<svg><math><mi>△</mi></math></svg>▲",
@@ -273,6 +290,9 @@ PAGES = {
     "no vertical tab": "<script\v>▲",
     "no-break space in a name": "<script\u00a0>▲",
 }
+
+# As Chromium and html5lib read it; to lexbor (selectolax 1.0.2) `sup` is no tag that breaks out.
+NOT_TO_LEXBOR = {"sup breaks out of svg": "<svg><g><sup>▲"}
 
 # Pages with a widget tag that the scanner may miss, if it says why. It must never take another.
 DOUBTS = {
@@ -328,7 +348,7 @@ def rows(table: dict[str, str]) -> list[object]:
     return [pytest.param(*page(text), id=name) for name, text in table.items()]
 
 
-@pytest.mark.parametrize(("document", "expected"), rows(PAGES))
+@pytest.mark.parametrize(("document", "expected"), rows(PAGES | NOT_TO_LEXBOR))
 def test_page(document: bytes, expected: list[int]) -> None:
     """Each widget tag that a browser would run is found, where it is, and no other text."""
     assert whole(document).found == expected
@@ -343,13 +363,21 @@ def test_doubtful_page(document: bytes, expected: list[int]) -> None:
         assert scan.doubt
 
 
+@pytest.mark.parametrize("name", STRUCTURE)
+def test_structure_in_foreign_content(name: str) -> None:
+    """What changes the insertion mode is not followed inside svg and math."""
+    scan = whole(page(f"<svg><desc><{name}></{name}></desc></svg>▲")[0])
+    assert not scan.found
+    assert scan.doubt
+
+
 @pytest.mark.parametrize(("document", "expected"), rows(PAGES | DOUBTS))
 def test_tables_agree_with_lexbor(document: bytes, expected: list[int]) -> None:
     """The tables are right: a browser-grade parser sees the same places."""
     assert oracles.places(document) == expected
 
 
-@pytest.mark.parametrize(("document", "expected"), rows(PAGES | DOUBTS))
+@pytest.mark.parametrize(("document", "expected"), rows(PAGES | NOT_TO_LEXBOR | DOUBTS))
 def test_tables_agree_with_html5lib(document: bytes, expected: list[int]) -> None:
     """The tables are right, a second parser says, as far as it knows the current standard."""
     for start in expected:
@@ -357,6 +385,7 @@ def test_tables_agree_with_html5lib(document: bytes, expected: list[int]) -> Non
             assert oracles.is_live_to_html5lib(document[:start])
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("document", "expected"), rows(PAGES | DOUBTS))
 def test_page_cut_in_two(document: bytes, expected: list[int]) -> None:
     """Every cutting into two chunks gives the same answer as the whole page."""
@@ -365,6 +394,7 @@ def test_page_cut_in_two(document: bytes, expected: list[int]) -> None:
         assert Scan([document[:at], document[at:]]).answer == answer, document[:at]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("document", "expected"), rows(PAGES | DOUBTS))
 def test_page_byte_by_byte(document: bytes, expected: list[int]) -> None:
     """A page that arrives byte by byte, with empty chunks between, gives the same answer."""
@@ -646,6 +676,7 @@ def check(document: bytes, random: Random) -> str:
     return f"missed: {scan.doubt}"
 
 
+@pytest.mark.no_cover
 def test_random_documents(record_property: pytest.RecordProperty) -> None:
     """On hostile documents no place is ever wrong, and misses are told and not the rule."""
     random = Random(FUZZ_SEED)
@@ -663,6 +694,7 @@ def test_random_documents(record_property: pytest.RecordProperty) -> None:
     assert missed < outcomes["found"], outcomes
 
 
+@pytest.mark.no_cover
 @settings(
     max_examples=FUZZ // 20,
     deadline=None,
@@ -721,6 +753,7 @@ def grows_linearly(context: bytes, unit: bytes, size: int, length: int) -> bool:
     return False
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_time_is_linear_in_the_page(context: bytes) -> None:
     """No repetition, in whatever state, makes a whole page cost more than its length."""
@@ -728,6 +761,7 @@ def test_time_is_linear_in_the_page(context: bytes) -> None:
     assert slow == []
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("context", CONTEXTS)
 @pytest.mark.parametrize(("size", "length"), [(1, 1_000), (1000, 16_384)])
 def test_time_is_linear_in_the_number_of_chunks(context: bytes, size: int, length: int) -> None:
@@ -737,6 +771,7 @@ def test_time_is_linear_in_the_number_of_chunks(context: bytes, size: int, lengt
     assert slow == []
 
 
+@pytest.mark.no_cover
 def test_time_is_linear_in_the_number_of_widget_tags() -> None:
     """Where none of them gets a script, the scanner goes on behind each."""
 
