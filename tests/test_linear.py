@@ -1,0 +1,51 @@
+"""Hostile input stays linear, and little is kept of it: a slice of `make linear`, and all of memory.
+
+Nothing here looks at a clock: Valgrind counts instructions, where it is installed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from benchmarks import linear, subject
+from benchmarks.hostile import GENERATORS, PAGES, Page, some_of_each_state
+from benchmarks.hostile_fields import INPUTS
+from benchmarks.linear import Growth
+from ensoras_middleware.foreign import ForeignElements
+from ensoras_middleware.injection import Injection
+from ensoras_middleware.scanner import DEPTH_LIMIT, Scanner
+from ensoras_middleware.snippet import MARK, IdentityBlanker
+from ensoras_middleware.widget_tag import TAG_LIMIT
+
+counted = pytest.mark.skipif(
+    not linear.is_possible(), reason="valgrind is not installed (Debian: apt-get install valgrind)"
+)
+
+
+# What is made -------------------------------------------------------------------------------
+
+
+def test_hostile_input_is_made_for_every_state() -> None:
+    """Of the size asked for, under a name of its own, and each repeats what its name says."""
+    assert len(some_of_each_state(1)) >= 50
+    assert len({one.name for one in GENERATORS}) == len(GENERATORS)
+    for one in PAGES:
+        text = one.text(20_000)
+        assert len(text) == 20_000
+        assert text.startswith(one.before + one.unit.replace(b"%d", b"0"))
+        assert one.text(40_000).startswith(text)
+        assert text.count(one.unit[-1:]) > 1
+
+
+@pytest.mark.parametrize(
+    ("costs", "is_flat"),
+    [([100, 90, 103], True), ([100, 90, 104], False), ([0.1, 0.2, 2.9], True), ([1, 4], False)],
+)
+def test_what_grows_is_told(costs: list[float], is_flat: bool) -> None:
+    """By more than a few per cent, beyond what copying takes."""
+    growth = Growth("x", "whole", [16_000 << index for index in range(len(costs))], costs)
+    assert growth.is_flat is is_flat
+    assert ("GROWS" in str(growth)) is not is_flat
