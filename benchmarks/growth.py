@@ -173,7 +173,7 @@ def _seconds(pages: Iterable[HostilePage], size: int) -> dict[str, float]:
 
 
 def _called(step: Step) -> None:
-    step()
+    step.read()
 
 
 _TITLES = {

@@ -173,29 +173,28 @@ class Page:
         return f"{self.state}: {unit.decode('latin-1')!r}"
 
     def text(self, size: int) -> bytes:
-        """Return the first so many bytes of an endless page."""
-        times = size // len(self.unit) + 1
-        units = repeated(self.unit.decode("latin-1"), times).encode("latin-1")
-        return (self.before + units)[:size]
+        """Return the beginning of an endless page, as many whole units as fit into this size."""
+        room = size - len(self.before)
+        return self.before + repeated(self.unit.decode("latin-1"), room).encode("latin-1")
 
     def whole(self, size: int) -> Step:
         """Return what sends a whole page through everything, for a user who is logged in."""
         page, injection = self.text(size) + subject.TAG, subject.injection(self.widget)
-        return lambda: subject.answered(injection, page, subject.EMAIL)
+        return Step(len(page), lambda: subject.answered(injection, page, subject.EMAIL))
 
     def read(self, size: int) -> Step:
         """Return what reads a whole page as the command `check` does."""
         page = self.text(size) + subject.TAG
-        return lambda: read_page(page)
+        return Step(len(page), lambda: read_page(page))
 
     def stream(self, chunk: int, sizes: Iterable[int]) -> Iterator[Step]:
         """Yield what goes on with one stream up to each size, in chunks of so many bytes."""
         injection, start = subject.injection(self.widget), 0
         injection.start_stream(subject.EMAIL)
         for size in sizes:
-            text = self.text(size)
+            text = self.text(size + len(self.unit))
             chunks = [text[at : at + chunk] for at in range(start, size, chunk)]
-            yield partial(_fed, injection, chunks)
+            yield Step(size, partial(_fed, injection, chunks))
             start = size
 
 

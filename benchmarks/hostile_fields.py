@@ -6,12 +6,13 @@ Each is repeated up to any size, as the pages of `hostile` are.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks import subject
 from ensoras_middleware import secret_from_file
@@ -23,7 +24,14 @@ from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.identity import canonical_email
 from ensoras_middleware.injection import Injection
 
-Step = Callable[[], object]
+Read = Callable[[], object]
+
+
+class Step(NamedTuple):
+    """What reads some input; when it has, so many bytes have been read."""
+
+    size: int
+    read: Read
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +45,7 @@ class Input:
     state: str
     before: str
     unit: str
-    given: Callable[[str], Step]
+    given: Callable[[str], Read]
 
     @property
     def name(self) -> str:
@@ -45,16 +53,17 @@ class Input:
         return f"{self.state}: {self.before + self.unit!r}"
 
     def whole(self, size: int) -> Step:
-        """Return what reads so many bytes of it."""
-        times = size // len(self.unit) + 1
-        return self.given((self.before + repeated(self.unit, times))[:size])
+        """Return what reads so many bytes of it, but for a part of the unit."""
+        text = self.before + repeated(self.unit, size - len(self.before))
+        return Step(len(text), self.given(text))
 
 
-def repeated(unit: str, times: int) -> str:
-    """Return a text so many times, with a number in place of each `%d`."""
+def repeated(unit: str, size: int) -> str:
+    """Return a text as often as it fits into a size, with a number in place of each `%d`."""
     if "%d" not in unit:
-        return unit * times
-    return "".join(unit.replace("%d", str(index)) for index in range(times))
+        return unit * max(size // len(unit), 1)
+    units = (unit.replace("%d", f"{index:07}") for index in itertools.count())
+    return "".join(itertools.islice(units, size // (len(unit) + 5)))
 
 
 # Answers ----------------------------------------------------------------------------------------
@@ -71,11 +80,11 @@ def _answered(fields: Fields) -> None:
         make().start_stream(subject.EMAIL)
 
 
-def _field(name: str) -> Callable[[str], Step]:
+def _field(name: str) -> Callable[[str], Read]:
     return lambda value: partial(_answered, [_HTML, (name, value)])
 
 
-def _fields(text: str) -> Step:
+def _fields(text: str) -> Read:
     fields = [(name, value) for name, _, value in (one.partition(":") for one in text.split("\n"))]
     return partial(_answered, [_HTML, *fields])
 
@@ -97,7 +106,7 @@ _ASGI: Any = EnsorasMiddleware(_site, **subject.OPTIONS, get_email=lambda connec
 _REQUEST = [(b"accept", b"text/html"), (b"cookie", b"session=1"), (b"if-none-match", b'"a"')]
 
 
-def _request(text: str) -> Step:
+def _request(text: str) -> Read:
     pairs = (one.encode().partition(b":") for one in text.split("\n"))
     headers = [*_REQUEST, *((name, value) for name, _, value in pairs)]
 
@@ -109,13 +118,13 @@ def _request(text: str) -> Step:
     return request
 
 
-def _path(path: str) -> Step:
+def _path(path: str) -> Read:
     return partial(
         hides_preconditions, subject.WIDGET, Request("GET", path, subject.REQUEST.header)
     )
 
 
-def _query(query: str) -> Step:
+def _query(query: str) -> Read:
     request = Request("GET", "/", {"sec-fetch-site": "same-origin"}.get)
     return partial(IdentityResponse, subject.OF_ANY_BRAND, request, query)
 
@@ -123,11 +132,11 @@ def _query(query: str) -> Step:
 # What the site itself gives ---------------------------------------------------------------------
 
 
-def _email(email: str) -> Step:
+def _email(email: str) -> Read:
     return lambda: [canonical_email(one) for one in (email, f"{email}@b.example", f"a@{email}")]
 
 
-def _secret_file(text: str) -> Step:
+def _secret_file(text: str) -> Read:
     path = Path(tempfile.mkdtemp()) / "secret"
 
     def read() -> None:

@@ -169,7 +169,7 @@ def growths(jobs: Sequence[Job], budget: int, most: int = MOST) -> Iterator[Grow
 def _count(folder: Path, jobs: list[Job], budget: int, most: int) -> None:
     for job in jobs:
         for step in _steps(job, [1000]):
-            step()  # what is loaded, compiled and looked up once
+            step.read()  # what is loaded, compiled and looked up once
     gc.disable()
     control = ["callgrind_control", "-i", "on", str(os.getpid())]
     subprocess.run(control, check=True, capture_output=True)
@@ -183,15 +183,16 @@ def _count(folder: Path, jobs: list[Job], budget: int, most: int) -> None:
 def _growth(counter: _Counter, job: Job, budget: int, most: int) -> Growth:
     generator, way = GENERATORS[job[0]], WAYS[job[1]]
     sizes = [size for step in range(20) if (size := way.least << step) <= most]
-    costs: list[float] = []
+    growth = Growth(generator.name, job[1], [], [])
     total = 0
-    for size, step in zip(sizes, _steps(job, sizes), strict=True):
+    for step in _steps(job, sizes):
         count = counter.count(step)
         total = total + count if way.is_stream else count
-        costs.append(total / size)
-        if len(costs) > 1 and total > budget / 2:
+        growth.sizes.append(step.size)
+        growth.costs.append(total / step.size)
+        if len(growth.sizes) > 1 and total > budget / 2:
             break
-    return Growth(generator.name, job[1], sizes[: len(costs)], costs)
+    return growth
 
 
 def _steps(job: Job, sizes: Iterable[int]) -> Iterator[Step]:
@@ -209,7 +210,7 @@ class _Counter:
     def count(self, step: Step) -> int:
         """Return how many instructions a step takes."""
         os.getppid()
-        step()
+        step.read()
         os.getppid()
         before, counts = (self._folder / f"counts.{self._dumps + one}" for one in (1, 2))
         self._dumps += 2

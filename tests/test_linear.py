@@ -5,20 +5,11 @@ Nothing here looks at a clock: Valgrind counts instructions, where it is install
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-
 import pytest
 
-from benchmarks import linear, subject
-from benchmarks.hostile import GENERATORS, PAGES, Page, some_of_each_state
-from benchmarks.hostile_fields import INPUTS
+from benchmarks import linear
+from benchmarks.hostile import GENERATORS, PAGES, some_of_each_state
 from benchmarks.linear import Growth
-from ensoras_middleware.foreign import ForeignElements
-from ensoras_middleware.injection import Injection
-from ensoras_middleware.scanner import DEPTH_LIMIT, Scanner
-from ensoras_middleware.snippet import MARK, IdentityBlanker
-from ensoras_middleware.widget_tag import TAG_LIMIT
 
 counted = pytest.mark.skipif(
     not linear.is_possible(), reason="valgrind is not installed (Debian: apt-get install valgrind)"
@@ -34,8 +25,8 @@ def test_hostile_input_is_made_for_every_state() -> None:
     assert len({one.name for one in GENERATORS}) == len(GENERATORS)
     for one in PAGES:
         text = one.text(20_000)
-        assert len(text) == 20_000
-        assert text.startswith(one.before + one.unit.replace(b"%d", b"0"))
+        assert 0 <= 20_000 - len(text) < len(one.unit) + 5
+        assert text.startswith(one.before + one.unit.replace(b"%d", b"0000000"))
         assert one.text(40_000).startswith(text)
         assert text.count(one.unit[-1:]) > 1
 
