@@ -16,6 +16,7 @@ from benchmarks import subject
 from benchmarks.hostile_fields import INPUTS, Input, Step, repeated
 from ensoras_middleware import snippet
 from ensoras_middleware.injection import Injection
+from ensoras_middleware.page import Page as SeenPage
 from ensoras_middleware.page import read_page
 from ensoras_middleware.widget import Widget
 
@@ -185,7 +186,7 @@ class Page:
     def read(self, size: int) -> Step:
         """Return what reads a whole page as the command `check` does."""
         page = self.text(size) + subject.TAG
-        return Step(len(page), lambda: read_page(page))
+        return Step(len(page), lambda: _looked_at(read_page(page)))
 
     def stream(self, chunk: int, sizes: Iterable[int]) -> Iterator[Step]:
         """Yield what goes on with one stream up to each size, in chunks of so many bytes."""
@@ -196,6 +197,11 @@ class Page:
             chunks = [text[at : at + chunk] for at in range(start, size, chunk)]
             yield Step(size, partial(_fed, injection, chunks))
             start = size
+
+
+def _looked_at(page: SeenPage) -> None:
+    for tag in page.tags:
+        page.call_before(tag)
 
 
 def _fed(injection: Injection, chunks: list[bytes]) -> None:

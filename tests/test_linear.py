@@ -1,4 +1,4 @@
-"""Hostile input stays linear, and little is kept of it: a slice of `make linear`, and all of memory.
+"""Hostile input stays linear, and little is kept of it: some of `make linear`, and all of memory.
 
 Nothing here looks at a clock: Valgrind counts instructions, where it is installed.
 """
