@@ -172,6 +172,7 @@ _SECRETS = [
 
 INPUTS = [
     *(Input("policy", before, unit, _field(_POLICY)) for before, unit in _POLICIES),
+    Input("policy, reported", "script-src 'none'", " ", _field(f"{_POLICY}-Report-Only")),
     *(Input("header fields", "", unit, _fields) for unit in _FIELDS),
     Input("Vary", "", "field%d, ", _field("Vary")),
     Input("Vary", "", ",", _field("Vary")),
