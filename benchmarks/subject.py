@@ -29,15 +29,16 @@ IDENTITY = Identity(EMAIL, identity_hash(EMAIL, SECRET))
 SCRIPT = snippet.script_element(snippet.identify_script(IDENTITY), None)
 
 
-def _widget(**options: Unpack[Options]) -> Widget:
-    widget = widget_from_keywords({"secret": SECRET, **options})
-    assert widget is not None
-    return widget
+def widget(**options: Unpack[Options]) -> Widget:
+    """Return a widget with the secret, and these options."""
+    found = widget_from_keywords({"secret": SECRET, **options})
+    assert found is not None
+    return found
 
 
-WIDGET = _widget(slug=SLUG)
-EMBEDDING = _widget(slug=SLUG, embed=True)
-OF_ANY_BRAND = _widget(secret={"acme": SECRET})
+WIDGET = widget(slug=SLUG)
+EMBEDDING = widget(slug=SLUG, embed=True)
+OF_ANY_BRAND = widget(secret={"acme": SECRET})
 
 REQUEST = Request("GET", "/", {"accept": "text/html", "cookie": "session=1"}.get)
 FIELDS = [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", "1")]
