@@ -63,6 +63,7 @@ class EnsorasMiddleware:
             widget = widget_from_keywords(options)
             _require_email(widget)
         except ConfigurationError as error:
+            del options  # with the secret: error trackers show the variables of an error's frames
             if sys._getframe(1).f_code.co_name != "build_middleware_stack":
                 raise
             self.app = partial(_fail, error)
