@@ -109,7 +109,7 @@ _STATES: dict[str, tuple[bytes, list[bytes]]] = {
     "select": (b"<select>", [b"<option>", b"<script></script>", b"<", b"<script ", b"<option a='"]),
     "selects": (b"", [b"<select></select>", b"<select><option></select>", b"</select>"]),
     "foreign content": (b"<svg>", [
-        b"<", b"<g></g>", b"<g/>", b"<path d='M0'/>", b"<g>", b"<!---->", b"<![CDATA[]]>", b"</x>",
+        b"<g/>", b"<", b"<g></g>", b"<path d='M0'/>", b"<g>", b"<!---->", b"<![CDATA[]]>", b"</x>",
         b"<desc></desc>", b"a", b"<g", b"<g ", b"<!", b"</", b"<?>", b"<![CDATA", b"<title/>",
         b"<script></script>", b"<style><a></a></style>",
     ]),
@@ -147,6 +147,17 @@ _STATES: dict[str, tuple[bytes, list[bytes]]] = {
         _IDENTIFY + _WIDGETS, snippet.MARK + _WIDGETS + b"acme.js",
     ]),
 }  # fmt: skip
+
+# What repeats in every state besides, for a short while.
+_ANYWHERE = [
+    b"<", b"<!--", b"<!--->", b"<!-->", b"<!---->", b"<script", b"<script ", b"<script>",
+    b"<script></script>", b"<script src=x></script>", b'"', b"'", b"=", b'="', b"=' ", b"<a ",
+    b"<a '", b'<a b="', b"<a b='\">", b"<a b=''>", b"</", b"</a", b"</a>", b"<!", b"<?", b"<!x>",
+    b" ", b">", b"-", b"--!", b"--", b"/", b"a", b"a=", b"a ", b"&", b"]", b"]]", b"<svg>",
+    b"</svg>", b"<g>", b"<g></g>", b"<svg></svg>", b"<svg><", b"<svg/>", b"<template>", b"\x1b",
+    b"</template>", b"\0", b"<template></template>", b"<style></style>", b"</style", b"</script ",
+    b"<textarea><", b"<s", b"<noscript></noscript>", b"<p>", subject.TAG,
+]  # fmt: skip
 
 # Where the widget may be written too, and where a page may be of any brand.
 _END_OF_BODY = [
@@ -214,7 +225,12 @@ PAGES = [
     *(Page("end of the body", b"", unit, subject.EMBEDDING) for unit in _END_OF_BODY),
     *(Page("widget tags of other brands", b"", unit, subject.OF_ANY_BRAND) for unit in _BRANDS),
 ]
-GENERATORS: list[Page | Input] = [*PAGES, *INPUTS]
+CROSSED = [
+    Page(f"{before.decode()!r}, and in it", before, unit)
+    for before in sorted({one.before for one in PAGES if len(one.before) < 40})
+    for unit in _ANYWHERE
+]
+GENERATORS: list[Page | Input] = [*PAGES, *INPUTS, *CROSSED]
 
 
 def some_of_each_state(count: int) -> list[Page]:

@@ -149,15 +149,16 @@ def _secret_file(text: str) -> Read:
 
 _POLICY = "Content-Security-Policy"
 _POLICIES = [
-    ("", "directive%d 'self'; "), ("script-src ", "s%d.example.com "), ("script-src ", "'none' "),
-    ("script-src ", "'sha256-%d=' "), ("script-src ", "'nonce-%d' "), ("script-src", " "),
+    ("script-src", " "), ("script-src ", "s%d.example.com "), ("script-src ", "'none' "),
+    ("script-src ", "'sha256-%d=' "), ("script-src ", "'nonce-%d' "), ("", "directive%d 'self'; "),
     ("default-src ", "s%d.example.com "), ("", "script-src 'nonce-a',"), ("default-src a", ";"),
     ("", "default-src 'self',"), ("script-src ", "a.b"), ("script-src ", "app.ensoras.com/"),
     ("sandbox ", "allow-scripts "), ("script-src 'self' 'nonce-a", "="),
 ]  # fmt: skip
 _FIELDS = [
-    f"{_POLICY}:script-src 'nonce-%d'\n", f"{_POLICY}-Report-Only:default-src a\n", "Vary:a\n",
-    "Cache-Control:no-transform\n", "Surrogate-Control:content=a\n", "Set-Cookie:a=b\n",
+    "Set-Cookie:a=b\n", f"{_POLICY}-Report-Only:default-src a\n", "Vary:a\n",
+    "Cache-Control:no-transform\n", "Surrogate-Control:content=a\n",
+    f"{_POLICY}:script-src 'nonce-%d'\n",
     "Content-Length:1\n", "Content-Type:text/html\n", "X-%d:\n",
 ]  # fmt: skip
 _TYPES = [

@@ -15,6 +15,7 @@ import argparse
 import concurrent.futures
 import gc
 import json
+import logging
 import os
 import re
 import shutil
@@ -25,12 +26,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.hostile import GENERATORS, Page, some_of_each_state
-from benchmarks.hostile_fields import Step
+from benchmarks.hostile import CROSSED, GENERATORS, PAGES, Page, some_of_each_state
+from benchmarks.hostile_fields import INPUTS, Step
 
 ROOT = Path(__file__).parent.parent
 
-MOST = 8_192_000
 BUDGET = 150_000_000
 
 # How much more a byte may cost than one of less input. Below three instructions it is copied, in
@@ -45,14 +45,15 @@ _SUMMARY = re.compile(r"^summary: (\d+)", re.MULTILINE)
 
 
 class Way(NamedTuple):
-    """How pages come, and how many bytes of them at least.
+    """How pages come, and how many bytes of them at least and at most.
 
-    That is more than what may be held of one tag: below this limit they are read another way.
+    The least is more than what may be held of one tag: below this limit they are read another way.
     """
 
     steps: Callable[[Page, Iterable[int]], Iterator[Step]]
     is_stream: bool
     least: int
+    most: int = 8_192_000
 
 
 WAYS = {
@@ -60,6 +61,8 @@ WAYS = {
     "chunks of 1000": Way(lambda page, sizes: page.stream(1000, sizes), True, 16_000),
     "single bytes": Way(lambda page, sizes: page.stream(1, sizes), True, 8_000),
     "read by `check`": Way(lambda page, sizes: map(page.read, sizes), False, 16_000),
+    "briefly": Way(lambda page, sizes: map(page.whole, sizes), False, 5_000, 10_000),
+    "briefly in chunks": Way(lambda page, sizes: page.stream(250, sizes), True, 5_000, 10_000),
 }
 
 
@@ -118,14 +121,12 @@ def main() -> int:
 
 
 def all_jobs() -> list[Job]:
-    """Return every generator in every way, but for single bytes, which are slow, one of a state."""
-    slow = {id(one) for one in some_of_each_state(1)}
-    return [
-        (index, way)
-        for index, one in enumerate(GENERATORS)
-        for way in (WAYS if isinstance(one, Page) else ["whole"])
-        if way != "single bytes" or id(one) in slow
-    ]
+    """Return all that is counted: single bytes are slow, so only one page of each state is."""
+    ways = {id(one): ["whole", "chunks of 1000", "read by `check`"] for one in PAGES}
+    for one in some_of_each_state(1):
+        ways[id(one)].append("single bytes")
+    ways |= {id(one): ["whole"] for one in INPUTS} | {id(one): ["briefly"] for one in CROSSED}
+    return [(index, way) for index, one in enumerate(GENERATORS) for way in ways[id(one)]]
 
 
 def _told(growths: Iterable[Growth]) -> list[Growth]:
@@ -136,7 +137,7 @@ def _told(growths: Iterable[Growth]) -> list[Growth]:
     return found
 
 
-def growths(jobs: Sequence[Job], budget: int, most: int = MOST) -> Iterator[Growth]:
+def growths(jobs: Sequence[Job], budget: int) -> Iterator[Growth]:
     """Count in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(
@@ -155,7 +156,7 @@ def growths(jobs: Sequence[Job], budget: int, most: int = MOST) -> Iterator[Grow
         assert process.stdin is not None
         assert process.stdout is not None
         with process:
-            json.dump({"jobs": jobs, "budget": budget, "most": most}, process.stdin)
+            json.dump({"jobs": jobs, "budget": budget}, process.stdin)
             process.stdin.close()
             for line in process.stdout:
                 yield Growth(*json.loads(line))
@@ -166,7 +167,8 @@ def growths(jobs: Sequence[Job], budget: int, most: int = MOST) -> Iterator[Grow
 # Under Valgrind ---------------------------------------------------------------------------------
 
 
-def _count(folder: Path, jobs: list[Job], budget: int, most: int) -> None:
+def _count(folder: Path, jobs: list[Job], budget: int) -> None:
+    logging.disable(logging.CRITICAL)
     for job in jobs:
         for step in _steps(job, [1000]):
             step.read()  # what is loaded, compiled and looked up once
@@ -175,14 +177,14 @@ def _count(folder: Path, jobs: list[Job], budget: int, most: int) -> None:
     subprocess.run(control, check=True, capture_output=True)
     counter = _Counter(folder)
     for job in jobs:
-        _say(json.dumps(_growth(counter, job, budget, most)))
+        _say(json.dumps(_growth(counter, job, budget)))
         gc.collect()
     os._exit(0)
 
 
-def _growth(counter: _Counter, job: Job, budget: int, most: int) -> Growth:
+def _growth(counter: _Counter, job: Job, budget: int) -> Growth:
     generator, way = GENERATORS[job[0]], WAYS[job[1]]
-    sizes = [size for step in range(20) if (size := way.least << step) <= most]
+    sizes = [size for step in range(20) if (size := way.least << step) <= way.most]
     growth = Growth(generator.name, job[1], [], [])
     total = 0
     for step in _steps(job, sizes):

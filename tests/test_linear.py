@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from benchmarks import linear, subject
-from benchmarks.hostile import GENERATORS, PAGES, Page, some_of_each_state
+from benchmarks.hostile import GENERATORS, PAGES, some_of_each_state
+from benchmarks.hostile_fields import INPUTS
 from benchmarks.linear import Growth
 from ensoras_middleware import Outcome, snippet
 from ensoras_middleware.snippet import IdentityBlanker
@@ -63,12 +64,9 @@ def test_what_grows_is_told(costs: list[float], is_flat: bool) -> None:
 @needs_valgrind
 def test_a_byte_of_much_costs_what_one_of_little_does() -> None:
     """For one hostile page of each state, whole and in chunks, and one hostile input of a kind."""
-    states = {}
-    for index, one in enumerate(GENERATORS):
-        states.setdefault(one.state, index)
-    chunked = [index for index in states.values() if isinstance(GENERATORS[index], Page)][::10]
-    jobs = [(index, "whole") for index in states.values()]
-    jobs += [(index, "chunks of 1000") for index in chunked]
+    states = {one.state: index for index, one in reversed([*enumerate([*PAGES, *INPUTS])])}
+    jobs = [(index, "briefly") for index in states.values()]
+    jobs += [(index, "briefly in chunks") for index in states.values() if index < len(PAGES)]
     found = list(linear.growths(jobs, budget=0))
     assert len(found) == len(jobs)
     assert [str(one) for one in found if not one.is_flat] == []
