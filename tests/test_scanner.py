@@ -1,10 +1,10 @@
-"""The scanner against hand-made pages, against browser-grade parsers, and against the clock.
+"""The scanner against hand-made pages, and against browser-grade parsers.
 
 In the pages of the tables `▲` stands for a widget tag that the scanner reports, `△` for the same
 text where it is none, and `▼` for nothing: a widget tag that is written out follows.
 
 ``ENSORAS_FUZZ=200000 pytest tests/test_scanner.py -k "random or generated"`` is a long run;
-``ENSORAS_FUZZ_SEED`` varies it.
+``ENSORAS_FUZZ_SEED`` varies it. What a page costs, `test_linear` looks at.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -709,82 +708,7 @@ def test_generated_documents(document: bytes) -> None:
     check(document, Random(len(document)))
 
 
-# Against the clock ----------------------------------------------------------------------------
-
-UNITS = [
-    b"<", b"<!--", b"<!--->", b"<!-->", b"<!---->", b"<script", b"<script ", b"<script>",
-    b"<script></script>", b"<script src=x></script>", b'"', b"'", b"=", b'="', b"=' ", b"<a ",
-    b"<a '", b'<a b="', b"<a b='\">", b"<a b=''>", b"</", b"</a", b"</a>", b"<!", b"<?", b"<!x>",
-    b" ", b">", b"-", b"--!", b"--", b"/", b"a", b"a=", b"a ", b"&", b"]", b"]]", b"<svg>",
-    b"</svg>",
-    b"<g>", b"<g></g>", b"<svg></svg>", b"<svg><", b"<svg/>", b"<template>", b"</template>", b"\0",
-    b"<template></template>", b"<style></style>", b"</style", b"</script ", b"<textarea><", b"<s",
-    b"<noscript></noscript>", b"<p>", b"\x1b", WIDGET,
-]  # fmt: skip
-CONTEXTS = [
-    b"", b"<script>", b"<script><!--", b"<script><!--<script>", b"<style>", b"<textarea>", b"<!--",
-    b"<noscript>", b"<noscript><!--", b"<svg>", b"<svg><![CDATA[", b"<svg><desc>", b"<template>",
-    b"<a ", b'<a b="', b"<a b='", b"<a b=", b"<a b", b"<script ", b"<script a='", b"<template a='",
-    b"<select>", b"<?", b"<!doctype", b"</p a='", b"x='",
-]  # fmt: skip
-
-
-def seconds(document: bytes, size: int) -> float:
-    """Return the CPU time that scanning takes, in chunks of `size` bytes."""
-    chunks = [document[at : at + size] for at in range(0, len(document), size)]
-    scanner = Scanner(oracles.ADDRESS)
-    start = time.process_time()
-    for chunk in chunks:
-        tag = scanner.feed(chunk)
-        while tag is not None:
-            tag = scanner.feed(b"")
-    return time.process_time() - start
-
-
-def grows_linearly(context: bytes, unit: bytes, size: int, length: int) -> bool:
-    """Whether four times the input takes less than eight times the time, on some try."""
-    small = context + unit * (length // len(unit))
-    large = context + unit * (4 * length // len(unit))
-    for _ in range(4):
-        # Under a few milliseconds the clock, not the scanner, decides; and nobody would suffer.
-        once, four_times = seconds(small, size), seconds(large, size)
-        if four_times < 8 * max(once, 0.004):
-            return True
-    return False
-
-
-@pytest.mark.no_cover
-@pytest.mark.parametrize("context", CONTEXTS)
-def test_time_is_linear_in_the_page(context: bytes) -> None:
-    """No repetition, in whatever state, makes a whole page cost more than its length."""
-    slow = [unit for unit in UNITS if not grows_linearly(context, unit, 1 << 30, 16_384)]
-    assert slow == []
-
-
-@pytest.mark.no_cover
-@pytest.mark.parametrize("context", CONTEXTS)
-@pytest.mark.parametrize(("size", "length"), [(1, 1_000), (1000, 16_384)])
-def test_time_is_linear_in_the_number_of_chunks(context: bytes, size: int, length: int) -> None:
-    """Nor do small chunks; a long run repeats everything in every state."""
-    units = [b"a", b"<", b"'", b" "] if context and FUZZ < 50_000 else UNITS
-    slow = [unit for unit in units if not grows_linearly(context, unit, size, length)]
-    assert slow == []
-
-
-@pytest.mark.no_cover
-def test_time_is_linear_in_the_number_of_widget_tags() -> None:
-    """Where none of them gets a script, the scanner goes on behind each."""
-
-    def seconds(count: int) -> float:
-        scanner, found, start = Scanner(oracles.ADDRESS), 0, time.process_time()
-        tag = scanner.feed(WIDGET * count)
-        while tag is not None:
-            found, tag = found + 1, scanner.feed(b"")
-        assert found == count
-        return time.process_time() - start
-
-    assert any(seconds(40_000) < 6 * seconds(10_000) for _ in range(5))
-
+# Releases of Python ----------------------------------------------------------------------------
 
 OLD_PYTHON = "/usr/bin/python3.11"
 PROGRAM = """
