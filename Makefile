@@ -8,13 +8,16 @@ BIN = $(VENV)/bin
 # What pages of some tests load; where there is no npm, these tests are skipped.
 NODE = @hotwired/turbo@8.0.23 htmx2@npm:htmx.org@2.0.11 htmx4@npm:htmx.org@4.0.1
 
-.PHONY: demo test matrix lint docs bench bench-growth bench-profile bench-check clean
+.PHONY: demo test fuzz matrix lint docs bench bench-growth bench-profile bench-check clean
 
 demo: $(VENV)/ready
 	@$(BIN)/python -m examples.demo
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+
+fuzz: $(VENV)/fuzz-ready
+	@$(BIN)/python -m fuzzing $(ARGS)
 
 matrix: $(VENV)/ready
 	$(BIN)/nox $(ARGS)
@@ -48,6 +51,10 @@ $(VENV)/ready: requirements-dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -e .
 	@command -v npm >/dev/null || exit 0; npm install --prefix $(VENV)/node --silent --no-save --no-package-lock --no-audit --ignore-scripts $(NODE) || echo "npm cannot fetch $(NODE): the tests that need them are skipped."
+	@touch $@
+
+$(VENV)/fuzz-ready: requirements-fuzz.txt $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-fuzz.txt
 	@touch $@
 
 $(VENV)/bench-ready: requirements-bench.txt $(VENV)/ready

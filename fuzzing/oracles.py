@@ -18,8 +18,7 @@ What was found out about the judges:
   breaks out of a foreign one. It has the current select rules (no insertion mode of its own).
 - Declarative shadow roots stay templates in lexbor; whether one is attached is decided here by the
   standard's rules ("in head" insertion mode, start tag "template").
-- html5lib has the select insertion modes of before 2025, keeps ``</p>`` and ``</br>`` inside
-  foreign content, and takes a template for an unknown element: see `html5lib_fault`.
+- html5lib has faults of its own: see `differences`.
 """
 
 from __future__ import annotations
@@ -73,26 +72,14 @@ def is_live_to_html5lib(before: bytes) -> bool:
     )
 
 
-def html5lib_fault(before: bytes) -> str | None:
-    """Return the known fault for which html5lib's opinion about this text does not count."""
-    lower = before.lower()
-    if b"<template" in lower:
-        return "html5lib has no template element"
-    if b"<select" in lower:
-        return "html5lib has the select insertion modes that the standard dropped"
-    if (b"<svg" in lower or b"<math" in lower) and (b"</p" in lower or b"</br" in lower):
-        return "html5lib does not break out of foreign content at </p> and </br>"
-    if re.search(rb"<(?:svg|math)\b.*<(?:a|nobr)[\t\n\f\r />]", lower, re.S):
-        # Adoption agency algorithm, step 4.4: an element out of scope is left alone.
-        return "html5lib closes a link around foreign content at a link inside it"
-    return None
-
-
 def changes_nothing_else(document: bytes, start: int) -> bool:
-    """Whether a script put at this place leaves the rest of lexbor's tree as it was."""
+    """Whether a script put at this place leaves the rest of lexbor's tree as it was.
+
+    A `selectedcontent` holds a copy of what the chosen option holds, and so of the probe.
+    """
     text = _text(document)
     probed = _lexbor(text[:start] + PROBE + text[start:])
-    return (probed.html or "").replace(PROBE, "", 1) == (_lexbor(text).html or "")
+    return (probed.html or "").replace(PROBE, "") == (_lexbor(text).html or "")
 
 
 def ends_body(before: bytes) -> bool:
@@ -113,6 +100,24 @@ def is_element_without_scripting(before: bytes) -> bool:
     Else ``<noscript><img src='//evil?</noscript>`` would swallow it into an address.
     """
     return bool(list(_probes(_lexbor(_text(before) + PROBE, scripting=False))))
+
+
+def context(before: bytes) -> str:
+    """Return which elements are around the end of this text, the innermost first, if it is in one.
+
+    It tells documents apart, and nothing more.
+    """
+    node = _lexbor(_text(before) + PROBE).css_first(f"#{PROBE_ID}")
+    names: list[str] = []
+    while node is not None and len(names) < 4:
+        names.append(node.tag or "")
+        node = node.parent
+    return " ".join(names)
+
+
+def breaks_off(text: bytes) -> bool:
+    """Whether the script start tag that a text begins with does not end in it."""
+    return _lexbor(_text(text)).css_first("script") is None
 
 
 def _widget_texts(document: bytes) -> Iterator[int]:
@@ -138,18 +143,21 @@ def _lexbor(text: str, *, scripting: bool = True) -> LexborHTMLParser:
     return LexborHTMLParser(text, scripting=scripting)
 
 
-def _probes(root: LexborHTMLParser | LexborNode, live: bool = True) -> Iterator[bool]:
+def _probes(root: LexborHTMLParser | LexborNode) -> Iterator[bool]:
     """Yield whether the probe is live, if it is an HTML element at all.
 
     An attribute or a raw text may have eaten it. A foreign template has no fragment: it is an
     element like others.
     """
-    if any(_is_whole_probe(node) for node in root.css(f"#{PROBE_ID}")):
-        yield live
-    for fragment in root.template_fragments():
-        template = fragment.parent
-        assert template is not None
-        yield from _probes(fragment, live and _attaches_shadow_root(template))
+    trees: list[tuple[LexborHTMLParser | LexborNode, bool]] = [(root, True)]
+    while trees:
+        tree, live = trees.pop()
+        if any(_is_whole_probe(node) for node in tree.css(f"#{PROBE_ID}")):
+            yield live
+        for fragment in tree.template_fragments():
+            template = fragment.parent
+            assert template is not None
+            trees.append((fragment, live and _attaches_shadow_root(template)))
 
 
 def _is_whole_probe(node: LexborNode) -> bool:
