@@ -265,6 +265,7 @@ DOUBTS = {
     "frameset in a body": "<p>x<frameset>▲",
     "late frameset": "▲<frameset>",
     "shadow root of a list": "<ul><template shadowrootmode=open>△</template>▲",
+    "shadow root by a character reference": "<div><template shadowrootmode=&#111;pen>▲</template>▲",
     "shadow root of the document": "<html><template shadowrootmode=open>△</template>▲",
     "second shadow root": "<div><template shadowrootmode=open></template>"
     "<template shadowrootmode=open>△</template>▲",
