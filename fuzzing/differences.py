@@ -113,14 +113,15 @@ PASSED_BODY_END = [
     ),
 ]
 
-# The middleware does not look for the tag.
-UNREAD = [
-    Difference(
+
+def unread(needle: bytes) -> Difference:
+    """Return the one that a whole page shows which nowhere names the widget in so many bytes."""
+    return Difference(
         "the address is not written out",
         "One search for its bytes must do; references and capitals in it are for nobody.",
-        lambda document, start: b"//app.ensoras.com/cdn/v1/widget/acme.js" not in document,
-    ),
-]
+        lambda document, start: needle not in document,
+    )
+
 
 # html5lib's opinion does not count.
 HTML5LIB = [

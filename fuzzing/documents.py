@@ -98,14 +98,15 @@ def cuts(random: Random, document: bytes) -> list[bytes]:
 
 
 def cuttings(random: Random, document: bytes) -> Iterator[list[bytes]]:
-    """Yield some random cuttings into chunks; short documents in single bytes, too."""
+    """Yield three random cuttings into chunks; many short documents in single bytes, too."""
     yield cuts(random, document)
     # Around what begins or ends something, and around the limit of what is held back.
     signs = [at for at, sign in enumerate(document) if sign in b"<>\"'=/"] or [0]
     near = [random.choice(signs) + random.randint(-1, 3) for _ in range(random.randint(1, 6))]
     near += [at + TAG_LIMIT for at in near if at + TAG_LIMIT < len(document)]
     yield _cut(document, [min(max(at, 0), len(document)) for at in near])
-    size = 1 if len(document) <= 300 or random.random() < 0.05 else random.randint(2, 5000)
+    single = len(document) <= 100 or (len(document) < 6000 and random.random() < 0.3)
+    size = 1 if single else random.randint(8, 5000)
     yield [document[at : at + size] for at in range(0, len(document), size)]
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from random import Random
+from typing import Any
 
 from fuzzing import differences, fields, oracles
 from fuzzing.documents import cuttings
@@ -20,6 +21,7 @@ from tests.adapters import (
     ADAPTERS,
     ALICE,
     BOB,
+    SECRET,
     TAG,
     Answer,
     Headers,
@@ -29,6 +31,7 @@ from tests.adapters import (
     serve,
 )
 
+SECRETS = {"acme": SECRET, "other": "the-other-secret-of-the-tests-01"}
 NEEDLE = b"//app.ensoras.com/cdn/v1/widget/acme.js"
 _MARK = b"/* Ensoras identity verification"
 _STRANGER = identify_script(BOB)
@@ -46,6 +49,7 @@ class Visit:
     document: bytes
     headers: Headers
     user: str | None
+    brands: bool  # there are several widgets, each with its secret
     embed: bool
     request: dict[str, str]
 
@@ -53,6 +57,11 @@ class Visit:
     def may_be_identified(self) -> bool:
         """Whether there is anybody to identify."""
         return self.user is not None and not self.request
+
+    @property
+    def needle(self) -> bytes:
+        """Return what names the widget."""
+        return NEEDLE[: -len(b"acme.js")] if self.brands else NEEDLE
 
     @property
     def length(self) -> tuple[str, str]:
@@ -73,9 +82,10 @@ class _Now:
 
 
 @cache
-def site(adapter: str, embed: bool) -> Site:
+def site(adapter: str, brands: bool, embed: bool) -> Site:
     """Return the site of an adapter, which answers what `_Now` says."""
-    return serve(adapter, lambda: _Now.host, lambda: _Now.user, embed=embed, debug=True)
+    options: dict[str, Any] = {"slug": ..., "secret": SECRETS} if brands else {"embed": embed}
+    return serve(adapter, lambda: _Now.host, lambda: _Now.user, debug=True, **options)
 
 
 def random_visit(random: Random, document: bytes) -> Visit:
@@ -84,11 +94,13 @@ def random_visit(random: Random, document: bytes) -> Visit:
         stranger = random.choice([_STRANGER, _STRANGER.replace(b"<script>", b"<script defer>")])
         at = random.choice([match.start() for match in re.finditer(rb"<|\Z", document)])
         document = document[:at] + stranger + document[at:]
+    brands = random.random() < 0.2
     return Visit(
         document=document,
         headers=fields.random_fields(random),
         user=random.choice([ALICE, ALICE, ALICE, None]),
-        embed=random.random() < 0.3,
+        brands=brands,
+        embed=not brands and random.random() < 0.3,
         request=_CROSS_SITE if random.random() < 0.1 else {},
     )
 
@@ -101,7 +113,7 @@ def check(document: bytes, random: Random, adapters: tuple[str, ...] = ADAPTERS)
     outcome = _check_answer(visit, whole, streamed=False)
     _check_answer(visit, stream, streamed=True)
     plain = not (visit.embed or visit.policies or _MARK in visit.document)
-    if plain and NEEDLE in visit.document:
+    if plain and visit.needle in visit.document:
         assert stream.body == whole.body, "a stream ends otherwise than a whole page"
     return outcome
 
@@ -132,7 +144,7 @@ def _same_answer(visit: Visit, deliveries: Deliveries, *, streamed: bool) -> Ans
     first = None
     for adapter, host in deliveries:
         _Now.host, _Now.user = host, visit.user
-        answer = site(adapter, visit.embed).get(**visit.request)
+        answer = site(adapter, visit.brands, visit.embed).get(**visit.request)
         first = first or answer
         assert answer.status == 200
         assert answer.body == first.body, f"another body: {adapter}, {host.chunks}"
@@ -157,7 +169,7 @@ def _check_answer(visit: Visit, answer: Answer, *, streamed: bool) -> str:
         identified=identified or (outcome in ("streaming", "withheld")),
         # That another visitor's script is in a stream is not known when its fields leave.
         changed=bool(insertion.text) or (not streamed and answer.body != visit.document),
-        untouched=not streamed and NEEDLE not in visit.document and not insertion.text,
+        untouched=not streamed and visit.needle not in visit.document and not insertion.text,
         streamed=streamed,
     )
     return f"{outcome}, {'script' if identified else 'no script'}"
@@ -170,7 +182,7 @@ def _without_stranger(visit: Visit, streamed: bool) -> bytes:
     """
     document = visit.document
     at = document.find(_MARK)
-    if at < 0 or not (streamed or document.find(NEEDLE, at) >= 0):
+    if at < 0 or not (streamed or document.find(visit.needle, at) >= 0):
         return document
     if not streamed:
         document = document.replace(_STRANGER, b"")
@@ -185,6 +197,7 @@ class Insertion:
     text: bytes = b""
     script: bytes | None = None  # the text of the identify script in it
     nonce: str = ""
+    slug: str = "acme"
 
 
 def _insertion(visit: Visit, host: bytes, body: bytes) -> Insertion:
@@ -206,10 +219,11 @@ def _insertion(visit: Visit, host: bytes, body: bytes) -> Insertion:
 
 def _insertions(visit: Visit, place: int, nonce: str) -> Iterator[Insertion]:
     """Yield what may be put in there; the widget goes before an end tag of the body only."""
-    script = identify_script(ALICE, nonce=nonce)
-    text = script.partition(b">")[2].removesuffix(b"</script>")
-    if visit.may_be_identified:
-        yield Insertion(place, script, text, nonce)
+    for slug in SECRETS if visit.brands else ["acme"]:
+        script = identify_script(ALICE, SECRETS[slug], nonce)
+        text = script.partition(b">")[2].removesuffix(b"</script>")
+        if visit.may_be_identified:
+            yield Insertion(place, script, text, nonce, slug)
     nonces = re.findall(r"'nonce-([^']*)'", " ".join(visit.policies), re.IGNORECASE)
     for one in ["", *nonces] if visit.embed else []:
         widget = TAG.replace(b"></s", f' nonce="{one}"></s'.encode()) if one else TAG
@@ -221,29 +235,33 @@ def _insertions(visit: Visit, place: int, nonce: str) -> Iterator[Insertion]:
 def _check_place(
     visit: Visit, host: bytes, insertion: Insertion, outcome: str, streamed: bool
 ) -> None:
-    place, places = insertion.place, oracles.places(host)
+    places = {"acme": oracles.places(host)}
+    if visit.brands:
+        places["other"] = oracles.places(host, oracles.OTHER_ADDRESS)
+    all_places = sorted({place for some in places.values() for place in some})
     if not insertion.text:
-        if places and visit.may_be_identified and not visit.policies and not visit.embed:
-            _check_reason(outcome, host, places[0], streamed)
+        if all_places and visit.may_be_identified and not visit.policies and not visit.embed:
+            _check_reason(outcome, visit, host, all_places[0], streamed)
         return
+    place = insertion.place
     assert oracles.is_live(host[:place]), "no script would run there"
     assert oracles.changes_nothing_else(host, place), "the rest of the page changes"
     if NEEDLE in insertion.text:
         return
-    assert place in places, f"not before a widget tag; those are {places}"
-    for passed in places[: places.index(place)]:
+    assert place in places[insertion.slug], f"not before its widget tag; those are {places}"
+    for passed in all_places[: all_places.index(place)]:
         known = differences.first(differences.PASSED, host, passed)
         assert known or visit.policies, "not before the first widget tag"
 
 
-def _check_reason(outcome: str, host: bytes, missed: int, streamed: bool) -> None:
+def _check_reason(outcome: str, visit: Visit, host: bytes, missed: int, streamed: bool) -> None:
     """Check that the outcome tells why a live tag got no script."""
     if outcome == "ambiguous":
         return  # `scanning` looks at the doubts
     if outcome == "dangling" or (streamed and _DANGLING.match(host, missed)):
         assert _DANGLING.match(host, missed)
         return
-    known = [*differences.PASSED, *differences.UNREAD]
-    if streamed:  # its outcome was told before
-        known += differences.DOUBTS
+    # The outcome of a stream is told before it is read.
+    more = differences.DOUBTS if streamed else [differences.unread(visit.needle)]
+    known = [*differences.PASSED, *more]
     assert differences.first(known, host, missed), f"missed {missed}: {outcome}"

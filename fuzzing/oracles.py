@@ -30,9 +30,14 @@ import html5lib
 from html5lib import treebuilders
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-ADDRESS = re.compile(
-    r"(?i:https:)?//(?i:app\.ensoras\.com)/cdn/v1/widget/(acme)\.js(?:[?#].*)?", re.S
-)
+
+def _address(slug: str) -> re.Pattern[str]:
+    host = r"(?i:https:)?//(?i:app\.ensoras\.com)"
+    return re.compile(rf"{host}/cdn/v1/widget/({slug})\.js(?:[?#].*)?", re.DOTALL)
+
+
+ADDRESS = _address("acme")
+OTHER_ADDRESS = _address("other")  # that of another widget
 CANDIDATE = re.compile(rb"<script(?=[\t\n\f\r />])", re.I)
 
 PROBE_ID = "ensoras-probe"
@@ -52,9 +57,9 @@ _HTML5LIB_TREE = treebuilders.getTreeBuilder("etree")
 _HTML_SCRIPT = "{http://www.w3.org/1999/xhtml}script"
 
 
-def places(document: bytes) -> list[int]:
+def places(document: bytes, address: re.Pattern[str] = ADDRESS) -> list[int]:
     """Return the offset of every live widget tag, in order, as lexbor sees the document."""
-    return [start for start in _widget_texts(document) if is_live(document[:start])]
+    return [start for start in _widget_texts(document, address) if is_live(document[:start])]
 
 
 def is_live(before: bytes) -> bool:
@@ -120,7 +125,7 @@ def breaks_off(text: bytes) -> bool:
     return _lexbor(_text(text)).css_first("script") is None
 
 
-def _widget_texts(document: bytes) -> Iterator[int]:
+def _widget_texts(document: bytes, address: re.Pattern[str]) -> Iterator[int]:
     """Yield where the text, if it is in the data state, is a widget tag."""
     text = _text(document)
     for match in CANDIDATE.finditer(document):
@@ -130,7 +135,7 @@ def _widget_texts(document: bytes) -> Iterator[int]:
         # The URL parser strips C0 controls and spaces, and drops tabs and newlines.
         source = (script.attributes.get("src") or "").strip("".join(map(chr, range(0x21))))
         source = re.sub(r"[\t\n\r]", "", source)
-        if ADDRESS.fullmatch(source):
+        if address.fullmatch(source):
             yield match.start()
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +21,8 @@ from fuzzing import differences, injecting, judging, scanning, standard
 from fuzzing.documents import documents, extreme_document, random_document, with_body_ends
 from fuzzing.fragments import WIDGET
 from tests.adapters import ALICE, BOB, Answer, identify_script
+
+ROOT = Path(__file__).parent.parent
 
 Make = Callable[[Random], bytes]
 
@@ -143,6 +148,9 @@ SPOILED: dict[str, Callable[[Answer], Answer]] = {
         one, SCRIPT + one.body.replace(SCRIPT, b"") if SCRIPT in one.body else one.body
     ),
     "the script is another's": lambda one: with_body(one, one.body.replace(b"alice@", b"carol@")),
+    "the hash is another widget's": lambda one: with_body(
+        one, one.body.replace(SCRIPT, identify_script(ALICE, injecting.SECRETS["other"]))
+    ),
     "no script": lambda one: with_body(one, one.body.replace(SCRIPT, b"")),
     "another visitor's script": lambda one: with_body(one, one.body + identify_script(BOB)),
     "a nonce": lambda one: with_body(one, one.body.replace(SCRIPT, b"<script nonce=x>")),
@@ -175,7 +183,7 @@ def test_an_adapter_of_its_own_mind_is_told(
 
     def spoiled(site: Any, **request: str) -> Answer:
         answer = get(site, **request)
-        flask = site is injecting.site("flask", False)
+        flask = site is injecting.site("flask", False, False)
         return with_field(answer, "X-Flask", "1") if flask else answer
 
     monkeypatch.setattr(injecting.Site, "get", spoiled)
@@ -199,3 +207,14 @@ def test_documents_of_html5lib_tests() -> None:
     expected = [one[:at] + WIDGET + one[at:] for one in sources for at in range(len(one) + 1)]
     assert sorted(first) == sorted(expected)
     assert b"ensoras.com" in b"".join(next(spliced) for _ in range(5))
+
+
+def test_the_program(tmp_path: Path) -> None:
+    """It says what it judged, how fast, and how it ended."""
+    options = f"--seconds 1 --jobs 1 --only random,generated,adapters --output {tmp_path}"
+    command = [sys.executable, "-m", "fuzzing", *options.split()]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "random " in run.stdout
+    assert re.search(r"\d scanner: found", run.stdout)
+    assert run.stdout.endswith(" 0 disagreements\n")
