@@ -23,7 +23,7 @@ from fuzzing.documents import documents, extreme_document, random_document
 from fuzzing.judging import Judge
 
 # How much of the time each part gets.
-SHARES = {"random": 0.4, "standard": 0.3, "generated": 0.05, "guided": 0.12, "adapters": 0.13}
+SHARES = {"random": 0.4, "standard": 0.35, "generated": 0.03, "guided": 0.12, "adapters": 0.1}
 _LONGEST_TURN = 200.0  # of all parts together, in seconds
 _SHORTEST_TURN = 5.0  # of the guided part, which has to start first
 _SEEDS = 300  # documents that the guided part begins with

@@ -55,9 +55,9 @@ class Judge:
         chance = self._random.random()
         if b"</body" in document.lower():
             self.put("body end", document)
-        elif chance < 0.1:
+        elif chance < 0.05:
             self.put("body end", with_body_ends(self._random, document))
-        if chance > 0.9:
+        if chance > 0.95:
             self.put("wsgi", document)
 
     def put(self, check: str, document: bytes) -> None:

@@ -70,7 +70,7 @@ def check(document: bytes, random: Random) -> str:
     places = oracles.places(document)
     assert set(scan.found) <= set(places), f"wrong place; right are {places}"
     for start in scan.found:
-        check_place(document, start)
+        check_place(document, start, random)
     missed = [start for start in places if start not in scan.found]
     outcome = "found" if places else "none"
     for start in missed:
@@ -81,14 +81,17 @@ def check(document: bytes, random: Random) -> str:
     return outcome
 
 
-def check_place(document: bytes, start: int) -> None:
-    """Check that a script runs there for every parser, and that all else stays as it is."""
+def check_place(document: bytes, start: int, random: Random) -> None:
+    """Check that a script runs there for every parser, and that all else stays as it is.
+
+    html5lib takes longer than all else together, so it is asked about some places only.
+    """
     before = document[:start]
     assert oracles.is_live(before), "no script would run there"
     assert oracles.changes_nothing_else(document, start), "the rest of the page changes"
-    if differences.first(differences.HTML5LIB, document, start) is None:
-        assert oracles.is_live_to_html5lib(before), "html5lib sees no script there"
     assert oracles.is_element_without_scripting(before), "swallowed where scripting is off"
+    if random.random() < 0.3 and not differences.first(differences.HTML5LIB, document, start):
+        assert oracles.is_live_to_html5lib(before), "html5lib sees no script there"
 
 
 def explained(
@@ -115,7 +118,7 @@ def check_body_end(document: bytes, random: Random) -> str:
         assert beside.answer == both.answer, f"cutting changes the answer: {chunks}"
     for start in scan.body_ends:
         assert END_TAG.match(document, start)
-        check_place(document, start)
+        check_place(document, start, random)
     outcome = "found" if scan.body_ends else "none"
     for match in END_TAG.finditer(document, 0, *scan.body_ends):
         if oracles.ends_body(document[: match.start()]):
