@@ -107,6 +107,13 @@ def is_element_without_scripting(before: bytes) -> bool:
     return bool(list(_probes(_lexbor(_text(before) + PROBE, scripting=False))))
 
 
+def nonce(text: bytes) -> str | None:
+    """Return the nonce of the script start tag that a text begins with."""
+    script = _lexbor(_text(text)).css_first("script")
+    assert script is not None, "it is one"
+    return script.attributes.get("nonce")
+
+
 def context(before: bytes) -> str:
     """Return which elements are around the end of this text, the innermost first, if it is in one.
 

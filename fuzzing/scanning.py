@@ -69,8 +69,9 @@ def check(document: bytes, random: Random) -> str:
         assert Scan(chunks).answer == scan.answer, f"cutting changes the answer: {chunks}"
     places = oracles.places(document)
     assert set(scan.found) <= set(places), f"wrong place; right are {places}"
-    for start in scan.found:
+    for start, nonce in zip(scan.found, scan.nonces, strict=True):
         check_place(document, start, random)
+        assert nonce in (None, oracles.nonce(document[start:])), "not the tag's nonce"
     missed = [start for start in places if start not in scan.found]
     outcome = "found" if places else "none"
     for start in missed:
