@@ -6,6 +6,7 @@ The same fragments feed two generators: `documents`, a hypothesis strategy, whic
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from random import Random
 
@@ -69,9 +70,10 @@ def extreme_document(random: Random) -> bytes:
 
 def _padded(random: Random, document: bytes) -> bytes:
     """Return the document with a filler in it that makes some tag just short or too long."""
-    start = _place(random, document)
+    held = [match.start() for match in re.finditer(rb"<(?:script|template)", document)]
+    start = random.choice([*held, _place(random, document)])
     end = document.find(b">", start) + 1 or len(document)
-    at = random.randint(start, end)
+    at = random.choice([end - 1, random.randint(start, end)])
     filler = random.choice([b" ", b"x", b"x ", b"/", b"&", b"'", b'"', b"=", b"\n", b"<", b"x='y'"])
     size = max(0, TAG_LIMIT - (end - start) + random.randint(-4, 4))
     return document[:at] + (filler * size)[:size] + document[at:]

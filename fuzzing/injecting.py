@@ -95,6 +95,8 @@ def random_visit(random: Random, document: bytes) -> Visit:
         at = random.choice([match.start() for match in re.finditer(rb"<|\Z", document)])
         document = document[:at] + stranger + document[at:]
     brands = random.random() < 0.2
+    if brands:
+        document = re.sub(rb"acme(?=\.js)", lambda _: random.choice([b"acme", b"other"]), document)
     return Visit(
         document=document,
         headers=fields.random_fields(random),
