@@ -10,6 +10,7 @@ The exit status tells whether there was any. Judged is the `ensoras_middleware` 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import multiprocessing
 import os
 import secrets
@@ -45,6 +46,9 @@ def main() -> None:
     if "standard" in parts and standard.fetched(arguments.output) is None:
         _say("Skipped: the documents of html5lib-tests, for pip cannot fetch html5lib's source.")
         parts.remove("standard")
+    if "guided" in parts and importlib.util.find_spec("atheris") is None:
+        _say("Skipped: what coverage guides, for atheris is not installed.")
+        parts.remove("guided")
     tallies = _run(arguments.jobs, seed, arguments.output, parts, arguments.seconds)
     findings = _report(tallies, time.monotonic() - start)
     sys.exit(1 if findings else 0)

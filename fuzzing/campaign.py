@@ -138,15 +138,16 @@ class Job:
                 (self._corpus / f"seed-{number}").write_bytes(document)
         with tempfile.TemporaryDirectory() as folder:
             totals = Path(folder, "totals.json")
-            subprocess.run(
+            run = subprocess.run(
                 [
                     *(sys.executable, "-m", "fuzzing.guided", str(seconds)),
                     *(str(self._random.getrandbits(31)), self._output, self._corpus, totals),
                 ],
-                check=True,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+                capture_output=True,
+                check=False,
             )
+            if run.returncode:
+                raise RuntimeError(run.stderr.decode("utf-8", "replace")[-2000:])
             found = json.loads(totals.read_text())
         return Tally(0.0, found["documents"], Counter(found["counts"]), found["findings"])
 
