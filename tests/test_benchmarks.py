@@ -9,13 +9,13 @@ import re
 import subprocess
 import sys
 
-import oracles
 import pytest
 
 from benchmarks import correctness, instructions, pages, peers, profile, report, subject
 from benchmarks.pages import ABSENT, BODY, HEAD
 from benchmarks.timing import Figure, Measured, each, figure, side_by_side
 from ensoras_middleware.scanner import Scanner
+from fuzzing import oracles
 
 SIMPLE = (
     b"<!doctype html><html><head><meta charset=utf-8><title>Shop</title></head>\n<body>\n"
