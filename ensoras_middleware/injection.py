@@ -219,12 +219,14 @@ class Injection(Placing):
         """Yield what leaves of a whole stream, each chunk when it can; for synchronous adapters."""
         try:
             for chunk in chunks:
-                if not isinstance(chunk, bytes):  # the server's to refuse
+                if isinstance(chunk, bytes):
+                    if data := self.feed(chunk):
+                        yield data
+                    del data  # error trackers show the variables of frames
+                else:  # the server's to refuse
                     if held := self.finish():
                         yield held
                     yield chunk
-                elif data := self.feed(chunk):
-                    yield data
         except Exception:  # what was held back belongs before it
             if held := self.finish():
                 yield held
