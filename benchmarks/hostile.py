@@ -149,8 +149,9 @@ _STATES: dict[str, tuple[bytes, list[bytes]]] = {
 }  # fmt: skip
 
 # Much between what matters: where each of these is searched from the beginning, or to the end, that
-# goes fast, and so shows only in long pages. These cost little, and get long.
-_MUCH = b"a" * 4000
+# goes fast, and so shows only in long pages. These cost little, and get long. With this length
+# chunks are soon cut at every place of them; with others ever more unluckily, up to a megabyte.
+_MUCH = b"a" * 3236
 _FAR_APART = [
     b"<p>", b"<", b"<a ", b"<a b='c'>", b"='", b"<!---->", b"<!--", b"<!", b"<script></script>",
     b"<script ", b"<style></style>", b"<template></template>", b"<select></select>", b"<svg></svg>",
@@ -213,9 +214,8 @@ class Page:
         injection, start = subject.injection(self.widget), 0
         injection.start_stream(subject.EMAIL)
         for size in sizes:
-            text = self.text(size + len(self.unit))
-            chunks = [text[at : at + chunk] for at in range(start, size, chunk)]
-            yield Step(size, partial(_fed, injection, chunks))
+            text = self.text(size + len(self.unit))[start:size]
+            yield Step(size, partial(_fed, injection, text, chunk))
             start = size
 
 
@@ -224,9 +224,9 @@ def _looked_at(page: SeenPage) -> None:
         page.call_before(tag)
 
 
-def _fed(injection: Injection, chunks: list[bytes]) -> None:
-    for chunk in chunks:
-        injection.feed(chunk)
+def _fed(injection: Injection, text: bytes, chunk: int) -> None:
+    for at in range(0, len(text), chunk):
+        injection.feed(text[at : at + chunk])
 
 
 PAGES = [
