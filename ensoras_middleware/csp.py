@@ -143,14 +143,14 @@ def _directives(policy: str) -> dict[str, list[str]]:
     """Return the directives of a policy; the first of a name counts (section 2.2.1)."""
     directives: dict[str, list[str]] = {}
     for part in policy.split(";"):
-        name, *tokens = _split(part) or [""]
+        name, *tokens = _split(part)
         directives.setdefault(name, tokens)
     return directives
 
 
 def _split(directive: str) -> list[str]:
     name, *tokens = _WHITE_SPACE.split(directive.strip("\t\n\f\r "))
-    return [name.lower(), *tokens] if name else []
+    return [name.lower(), *tokens]
 
 
 def _governing(policy: str) -> tuple[str | None, list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ensoras_middleware.eligibility import Request, refusal, withholds_identity
+from ensoras_middleware.eligibility import Request, is_html, refusal, withholds_identity
 from ensoras_middleware.outcome import Outcome
 
 HTML = ("Content-Type", "text/html")
@@ -17,7 +17,7 @@ NOT_ASCII = (
 ).split()
 ASCII = (
     "utf-8 utf8 x-utf-8 us-ascii csascii iso-8859-1 csisolatin1 iso-2023 windows-1252 x-sjis big5 "
-    "x-user-defined gbk koi8-r ucs utf-17 utf-1 ascii-utf-16"
+    "x-user-defined gbk koi8-r ucs utf-17 utf-1 utf-3 iso-1064 ascii-utf-16"
 ).split()
 
 
@@ -25,7 +25,7 @@ def refused(*fields: tuple[str, str], method: str = "GET", status: int = 200) ->
     return refusal(Request(method, "/", {}.get), status, list(fields))
 
 
-@pytest.mark.parametrize("form", ["; charset={}", ';CHARSET="{}"', " ; a=b; charset = '{}' ;"])
+@pytest.mark.parametrize("form", ["; charset={}", ';CHARSET="{}"', " ; a=b; charset  =  ' {}' ;"])
 def test_charsets(form: str) -> None:
     """Where the bytes of ASCII may mean something else, the page is left alone."""
     for charset in NOT_ASCII:
@@ -85,6 +85,12 @@ def test_statuses(status: int, outcome: Outcome | None) -> None:
 def test_fields(fields: list[tuple[str, str]], outcome: Outcome | None) -> None:
     """In any case and order, by the whole of a value."""
     assert refused(*fields) is outcome
+
+
+def test_what_is_html() -> None:
+    """Not what says nothing of itself."""
+    assert is_html("text/html") is True
+    assert is_html(None) is False
 
 
 def test_head() -> None:
