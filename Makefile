@@ -8,7 +8,7 @@ BIN = $(VENV)/bin
 # What pages of some tests load; where there is no npm, these tests are skipped.
 NODE = @hotwired/turbo@8.0.23 htmx2@npm:htmx.org@2.0.11 htmx4@npm:htmx.org@4.0.1
 
-.PHONY: demo test mutation matrix lint docs bench bench-growth bench-profile bench-check clean
+.PHONY: demo test mutation soak matrix lint docs bench bench-growth bench-profile bench-check clean
 
 demo: $(VENV)/ready
 	@$(BIN)/python -m examples.demo
@@ -18,6 +18,9 @@ test: $(VENV)/ready
 
 mutation: $(VENV)/ready
 	@$(BIN)/python -m mutation $(ARGS)
+
+soak: $(VENV)/ready
+	@PYTHONPATH=tests $(BIN)/python -m soak $(ARGS)
 
 matrix: $(VENV)/ready
 	$(BIN)/nox $(ARGS)

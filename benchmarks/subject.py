@@ -59,7 +59,7 @@ def ours(body: bytes) -> bytes:
     """Find the widget tag and put the script before it, without signing and header fields."""
     if not _INJECTION.names_widget(body):
         return body
-    tag = Scanner(WIDGET.address).feed(body)
+    tag = Scanner(WIDGET.address, WIDGET.needle, mention=_INJECTION._mention).feed(body)
     return body if tag is None else snippet.inserted(body, tag.start, SCRIPT)
 
 

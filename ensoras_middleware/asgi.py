@@ -13,6 +13,7 @@ import contextlib
 import sys
 from collections.abc import Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Unpack
 
 from starlette.requests import Request as StarletteRequest
@@ -40,6 +41,7 @@ _FILES = ("http.response.pathsend", "http.response.zerocopysend")
 _TOLD = "told"
 
 _PRECONDITIONS = frozenset([b"if-none-match", b"if-modified-since"])
+_NAME = itemgetter(0)  # of a header field
 
 _Headers = Sequence[tuple[bytes, bytes]]
 
@@ -124,10 +126,8 @@ class _Response:
         self._behind: list[Message] | None = None  # what came behind it, other than a body
         self._fields: Fields = []  # of the start, as text
         self._injection: Injection | None = None
-        for name, _ in self._headers:
-            if name in _PRECONDITIONS:
-                self._hide_preconditions()
-                break
+        if not _PRECONDITIONS.isdisjoint(map(_NAME, self._headers)):
+            self._hide_preconditions()
 
     async def __call__(self, message: Message) -> None:
         if self.passing:

@@ -96,6 +96,7 @@ class Injection(Placing):
         """Drop identify scripts with which the page arrives, as it may from a cache inside us."""
         logger.error(STRANGER)
         body = snippet.without_identify_scripts(body)
+        self._mention = body.find(self._widget.needle)
         fields = caching.never_reused(caching.with_vary_cookie(self._host_fields))
         self._host_fields = caching.with_content_length(fields, len(body))
         return body

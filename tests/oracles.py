@@ -123,10 +123,21 @@ def _widget_texts(document: bytes) -> Iterator[int]:
         if script is None:  # an incomplete tag is no tag
             continue
         # The URL parser strips C0 controls and spaces, and drops tabs and newlines.
+        if not _names_widget(script.attributes.get("src"), text[match.start() :]):
+            continue
         source = (script.attributes.get("src") or "").strip("".join(map(chr, range(0x21))))
         source = re.sub(r"[\t\n\r]", "", source)
         if ADDRESS.fullmatch(source):
             yield match.start()
+
+
+def _names_widget(source: str | None, text: str) -> bool:
+    """Whether the address's path stands in the tag as it is, not in references or on two lines.
+
+    If so, another path there makes another address.
+    """
+    changed = _lexbor(text.replace("/cdn/v1/widget/", "/cdn/v1/gadget/")).css_first("script")
+    return changed is not None and changed.attributes.get("src") != source
 
 
 def _text(document: bytes) -> str:
