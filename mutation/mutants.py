@@ -113,6 +113,8 @@ def _walk(
     if _is_words(node):
         return
     for child in _children(node):
+        if isinstance(node, ast.BoolOp) and getattr(child, "value", None) in ("", b""):
+            continue  # `x or ""`: the type matters, and nothing comes of another value
         yield from _walk(child, path, statement, node)
 
 
