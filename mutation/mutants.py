@@ -162,7 +162,7 @@ def _statements(node: ast.stmt, parent: ast.AST | None, inside: bool) -> Iterato
     match node:
         case ast.Expr(value=ast.Constant()) | ast.Pass():
             pass
-        case ast.Return(value=ast.expr() as value) if ast.unparse(value) != "None":
+        case ast.Return(value=ast.expr() as value) if ast.unparse(value) not in ("None", "False"):
             yield "return None"
         case ast.Continue():
             yield "pass"
