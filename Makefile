@@ -8,7 +8,7 @@ BIN = $(VENV)/bin
 # What pages of some tests load; where there is no npm, these tests are skipped.
 NODE = @hotwired/turbo@8.0.23 htmx2@npm:htmx.org@2.0.11 htmx4@npm:htmx.org@4.0.1
 
-.PHONY: demo test mutation soak matrix lint docs bench bench-growth bench-profile bench-check clean
+.PHONY: demo test fuzz mutation soak matrix lint docs bench bench-growth bench-profile bench-check linear clean
 
 demo: $(VENV)/ready
 	@$(BIN)/python -m examples.demo
@@ -21,6 +21,9 @@ mutation: $(VENV)/ready
 
 soak: $(VENV)/ready
 	@PYTHONPATH=tests $(BIN)/python -m soak $(ARGS)
+
+fuzz: $(VENV)/fuzz-ready
+	@$(BIN)/python -m fuzzing $(ARGS)
 
 matrix: $(VENV)/ready
 	$(BIN)/nox $(ARGS)
@@ -46,6 +49,9 @@ bench-profile: $(VENV)/bench-ready
 bench-check: $(VENV)/ready
 	@$(BIN)/python -m benchmarks.instructions $(ARGS)
 
+linear: $(VENV)/ready
+	@$(BIN)/python -m benchmarks.linear $(ARGS)
+
 clean:
 	rm -rf $(VENV) .nox build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
@@ -54,6 +60,10 @@ $(VENV)/ready: requirements-dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -e .
 	@command -v npm >/dev/null || exit 0; npm install --prefix $(VENV)/node --silent --no-save --no-package-lock --no-audit --ignore-scripts $(NODE) || echo "npm cannot fetch $(NODE): the tests that need them are skipped."
+	@touch $@
+
+$(VENV)/fuzz-ready: requirements-fuzz.txt $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-fuzz.txt
 	@touch $@
 
 $(VENV)/bench-ready: requirements-bench.txt $(VENV)/ready

@@ -1,6 +1,6 @@
 """How often the script ends up in a wrong place, so that nobody takes a fast guess for an answer.
 
-The documents are the hostile ones of the tests, from a fixed seed, and pages with one decoy: the
+The documents are the hostile ones of `make fuzz`, from a fixed seed, and pages with one decoy: the
 text of the widget tag where it is none. The judge is that of the tests, lexbor. A place is wrong
 where a browser would not run the script that was put there; and, for what claims to find the tag,
 where no live widget tag follows.
@@ -17,8 +17,8 @@ from random import Random
 from benchmarks.pages import BODY, Page
 from benchmarks.peers import Insert
 from benchmarks.subject import SCRIPT, TAG
-from tests import oracles
-from tests.documents import random_document
+from fuzzing import oracles
+from fuzzing.documents import random_document
 
 SEED = 2024
 

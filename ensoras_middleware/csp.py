@@ -12,6 +12,7 @@ Source: CSP Level 3, sections 2.2 (policies), 2.3.1 (source lists), 6.7.1 and 6.
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from ensoras_middleware.caching import Fields
 from ensoras_middleware.csp_sources import allow_address
@@ -67,14 +68,22 @@ def nonce_for_address(fields: Fields, address: str) -> str | None:
     enforced, reported = _policies(fields), _policies(fields, _REPORT_ONLY)
     if any(_sandboxes(policy, without="allow-scripts") for policy in enforced):
         return None
-    lists = [_governing(policy)[1] for policy in enforced + reported]
-    nonces = [token[7:-1] for tokens in lists for token in tokens if _is_nonce_source(token)]
+    nonces = dict.fromkeys(nonce for policy in enforced + reported for nonce in _nonces(policy))
+    needed, wanted = _needing_nonces(enforced, address), _needing_nonces(reported, address)
+    admitted = Counter(nonce for policy in needed for nonce in _nonces(policy))
+    unreported = Counter(nonce for policy in wanted for nonce in _nonces(policy))
+    enough = [nonce for nonce in (*nonces, "") if admitted[nonce] == len(needed)]
+    return max(enough, key=lambda nonce: unreported[nonce], default=None)
 
-    def loading(policies: list[str], nonce: str) -> int:
-        return sum(_loads(policy, address, nonce) for policy in policies)
 
-    enough = [one for one in (*nonces, "") if loading(enforced, one) == len(enforced)]
-    return max(enough, key=lambda nonce: loading(reported, nonce), default=None)
+def _needing_nonces(policies: list[str], address: str) -> list[str]:
+    return [policy for policy in policies if not _loads(policy, address, "")]
+
+
+def _nonces(policy: str) -> dict[str, None]:
+    """Return the nonces of a policy, each once, in their order."""
+    tokens = _governing(policy)[1]
+    return dict.fromkeys(token[7:-1] for token in tokens if _is_nonce_source(token))
 
 
 def lets_load(fields: Fields, address: str, nonce: str | None) -> bool:

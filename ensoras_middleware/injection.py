@@ -220,6 +220,7 @@ class Injection(Placing):
             for chunk in chunks:
                 if data := self.feed(chunk):
                     yield data
+                del data  # error trackers show the variables of frames
         except Exception:  # what was held back belongs before it
             if held := self.finish():
                 yield held

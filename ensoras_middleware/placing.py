@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from ensoras_middleware.scanner import Scanner
 
 
+# A page has one brand, or a few; whoever names more only wants each to be looked up and remembered.
+_MOST_BRANDS = 16
+
+
 class Place(NamedTuple):
     """Where something is put into a page, and what.
 
@@ -127,6 +131,8 @@ class Placing(Signing):
                 element = snippet.script_element(script, tag.nonce)
                 return Place(tag.start, element, script, tag.nonce)
             self._refused.add(tag.slug)
+            if len(self._refused) > _MOST_BRANDS:
+                self._scanner = None
         return None
 
     def _place_of_widget(self, body_end: BodyEnd) -> Place:

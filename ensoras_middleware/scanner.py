@@ -198,7 +198,7 @@ class Scanner:
             return self._end()
         elif name == b"frameset":
             return self._give_up("a frameset may replace the body")
-        elif name == b"col" and self._templates:  # the rest of the template may be ignored
+        else:  # `col`, looked for in templates alone: the rest of the template may be ignored
             return self._give_up("a template holds table columns")
         return tag.end()
 
@@ -207,8 +207,11 @@ class Scanner:
             return self._give_up("a template's tag is too long, or it is nested too deep")
         kind = _INERT
         attributes = markup.by_name(markup.attribute_list(tag))
-        if attributes.get(b"shadowrootmode", b"").lower() in (b"open", b"closed"):
+        mode = attributes.get(b"shadowrootmode", b"").lower()
+        if mode in (b"open", b"closed"):
             kind = _SHADOW_ROOT if self._behind_host else _UNSURE
+        elif b"&" in mode:  # a character reference
+            kind = _UNSURE
         self._templates.append(kind)
         self._behind_host = False
         return tag.end()

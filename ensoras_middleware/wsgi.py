@@ -50,7 +50,10 @@ class EnsorasMiddleware:
 
     def __init__(self, app: WSGIApplication, **options: Unpack[Options]) -> None:
         self.app = app
-        self._widget = widget_from_keywords(options)
+        try:
+            self._widget = widget_from_keywords(options)
+        finally:
+            del options  # with the secret: error trackers show the variables of an error's frames
         if self._widget is not None:
             if self._widget.get_email is None:
                 raise ConfigurationError(

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
-from documents import RAW_NAMES, URL, WIDGET, random_document
-
 from ensoras_middleware import Outcome
+from fuzzing.documents import random_document
+from fuzzing.fragments import RAW_NAMES, URL, WIDGET
 
 # What the browser does with the widget.
 RUNS = "runs"

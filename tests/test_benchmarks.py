@@ -9,13 +9,13 @@ import re
 import subprocess
 import sys
 
-import oracles
 import pytest
 
-from benchmarks import correctness, hostile, instructions, pages, peers, profile, report, subject
+from benchmarks import correctness, instructions, pages, peers, profile, report, subject
 from benchmarks.pages import ABSENT, BODY, HEAD
 from benchmarks.timing import Figure, Measured, each, figure, side_by_side
 from ensoras_middleware.scanner import Scanner
+from fuzzing import oracles
 
 SIMPLE = (
     b"<!doctype html><html><head><meta charset=utf-8><title>Shop</title></head>\n<body>\n"
@@ -169,20 +169,6 @@ def test_decoys_are_none_of_the_live_tags() -> None:
         (live,) = oracles.places(document)
         assert subject.ours(document) == inserted(document, live)
     assert correctness.hostile_documents(20) == correctness.hostile_documents(20)
-
-
-# Hostile pages --------------------------------------------------------------------------------
-
-
-def test_hostile_pages_are_made_for_every_state() -> None:
-    """At least 40 of them, of the size asked for, and each repeats what its name says."""
-    assert len(hostile.GENERATORS) >= 40
-    assert len({one.name for one in hostile.GENERATORS}) == len(hostile.GENERATORS)
-    for one in hostile.GENERATORS:
-        page = one.page(2000)
-        assert 1900 < len(page) - len(subject.TAG) <= 2000 + len(one.before)
-        assert page.startswith(one.before + one.unit)
-        hostile.scan(page, 500)
 
 
 # Figures --------------------------------------------------------------------------------------

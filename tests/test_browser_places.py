@@ -21,10 +21,11 @@ from browser_documents import (
     hostile_documents,
 )
 from chromium import ALICE, HASH, IDENTIFY, Document, Site, Visit, Visitor, chromium
-from documents import WIDGET, cuts
 
 from ensoras_middleware import Outcome
 from ensoras_middleware.snippet import MARK
+from fuzzing.documents import cuts
+from fuzzing.fragments import WIDGET
 
 pytestmark = pytest.mark.browser
 

@@ -1,47 +1,22 @@
-"""The end of the body, where the scanner is told to find it: tables, and hostile documents.
+"""The end of the body, where the scanner is told to find it: tables of pages.
 
 In the pages of the tables `▼` stands for nothing: the end tag behind it is the one that is found.
 """
 
 from __future__ import annotations
 
-import os
-import re
-from random import Random
-
-import oracles
 import pytest
-from documents import WIDGET, cuts, random_document
 
 from ensoras_middleware.scanner import Scanner
-from ensoras_middleware.widget_tag import BodyEnd
+from fuzzing import oracles
+from fuzzing.fragments import WIDGET
+from fuzzing.scanning import Scan
 
-FUZZ = int(os.environ.get("ENSORAS_FUZZ", "2500")) // 4
-FUZZ_SEED = int(os.environ.get("ENSORAS_FUZZ_SEED", "1"))
 TEXT = WIDGET.decode()
 
-Found = list[tuple[type, int]]
 
-
-def scan(*chunks: bytes, address: re.Pattern[str] | None = oracles.ADDRESS) -> tuple[Found, bool]:
-    """Return what the scanner reports of a page in these chunks, and whether it gave up."""
-    scanner, found = Scanner(address, body_end=True), []
-    fed = released = 0
-    for chunk in chunks:
-        fed += len(chunk)
-        one = scanner.feed(chunk)
-        while one is not None:
-            assert released <= scanner.released <= one.start < fed, "the place was released"
-            assert not found or found[-1][1] < one.start, "reported twice"
-            found.append((type(one), one.start))
-            one = scanner.feed(b"")
-        assert released <= scanner.released <= fed, "released goes back, or too far"
-        released = scanner.released
-    return found, scanner.doubt is not None
-
-
-def body_ends(found: Found) -> list[int]:
-    return [start for kind, start in found if kind is BodyEnd]
+def scan(*chunks: bytes) -> Scan:
+    return Scan(chunks, body_end=True)
 
 
 def single_bytes(document: bytes) -> list[bytes]:
@@ -122,8 +97,8 @@ def test_place(text: str) -> None:
     before, mark, after = text.partition("▼")
     document = (before + after).encode()
     expected = [len(before.encode())] if mark else []
-    assert body_ends(scan(document)[0]) == expected
-    assert body_ends(scan(*single_bytes(document))[0]) == expected
+    assert scan(document).body_ends == expected
+    assert scan(*single_bytes(document)).body_ends == expected
     for start in expected:
         assert oracles.is_live(document[:start])
         assert oracles.changes_nothing_else(document, start)
@@ -133,8 +108,9 @@ def test_place(text: str) -> None:
 def test_doubt(text: str) -> None:
     """In doubt nothing is found, and the scanner says so."""
     document = text.encode("latin-1")
-    assert scan(document) == ([], True)
-    assert scan(*single_bytes(document)) == ([], True)
+    for one in (scan(document), scan(*single_bytes(document))):
+        assert one.body_ends == []
+        assert one.doubt
 
 
 @pytest.mark.parametrize(
@@ -153,7 +129,10 @@ def test_beside_widget_tags(text: str, kinds: list[str]) -> None:
     """It is told once, and not where a widget tag stands before it; tags are told all."""
     document = text.encode()
     for chunks in ([document], single_bytes(document)):
-        assert [kind.__name__ for kind, _ in scan(*chunks)[0]] == kinds
+        one = scan(*chunks)
+        places = [(start, "WidgetTag") for start in one.found]
+        places += [(start, "BodyEnd") for start in one.body_ends]
+        assert [kind for _, kind in sorted(places)] == kinds
 
 
 def test_nothing_is_told_unasked() -> None:
@@ -174,62 +153,3 @@ def test_holds_back_only_what_may_be_an_end(text: bytes, held: int) -> None:
     scanner = Scanner(oracles.ADDRESS, body_end=True)
     assert scanner.feed(b"abc" + text) is None
     assert scanner.released == 3 + len(text) - held
-
-
-# Against the parsers --------------------------------------------------------------------------
-
-END_TAGS = [b"</body>", b"</body>", b"</body>", b"</BODY\n>", b"</body x='>'>", b"</body/>"]
-END_TAG = re.compile(rb"</body(?=[\t\n\f\r />])", re.IGNORECASE)
-
-
-def document_with_body_ends(random: Random) -> bytes:
-    document = random_document(random)
-    for _ in range(random.randint(1, 3)):
-        at = random.choice([match.start() for match in re.finditer(rb"<|\Z", document)])
-        document = document[:at] + random.choice(END_TAGS) + document[at:]
-    return document
-
-
-def test_random_documents() -> None:
-    """A script at the place is an element that runs, and all else stays; misses are told."""
-    random, found_some = Random(FUZZ_SEED), 0
-    for _ in range(FUZZ):
-        document = document_with_body_ends(random)
-        try:
-            found_some += check(document, random)
-        except AssertionError as error:
-            error.add_note(f"document: {document!r}")
-            raise
-    assert found_some > FUZZ / 3
-
-
-def check(document: bytes, random: Random) -> bool:
-    found, doubt = scan(document, address=None)
-    chunks = cuts(random, document)
-    assert scan(*chunks, address=None)[0] == found, f"cutting changes the answer: {chunks}"
-    ends = body_ends(found)
-    for start in ends:
-        before = document[:start]
-        assert END_TAG.match(document, start)
-        assert oracles.is_live(before), "no script would run there"
-        assert oracles.changes_nothing_else(document, start)
-        assert oracles.html5lib_fault(before) or oracles.is_live_to_html5lib(before)
-        assert oracles.is_element_without_scripting(before), "swallowed where scripting is off"
-    if not doubt:
-        for match in END_TAG.finditer(document, 0, *ends):
-            assert not oracles.ends_body(document[: match.start()]), f"missed {match.start()}"
-
-    both, _ = scan(document)
-    assert scan(*chunks)[0] == both, f"cutting changes the answer: {chunks}"
-    first_tag = min(widget_tags(document), default=len(document))
-    assert body_ends(both) == [start for start in ends if start < first_tag]
-    return bool(ends)
-
-
-def widget_tags(document: bytes) -> list[int]:
-    scanner = Scanner(oracles.ADDRESS)
-    tags, tag = [], scanner.feed(document)
-    while tag is not None:
-        tags.append(tag.start)
-        tag = scanner.feed(b"")
-    return tags

@@ -1,14 +1,6 @@
-"""Hostile documents: a grammar of fragments that mislead whoever does not parse as a browser does.
-
-The same fragments feed two generators: `documents`, a hypothesis strategy that shrinks its
-findings, and `random_document`, which is fast and seeded, for long runs.
-"""
+"""The fragments of hostile documents: what misleads whoever does not parse as a browser does."""
 
 from __future__ import annotations
-
-from random import Random
-
-from hypothesis import strategies as st
 
 URL = b"https://app.ensoras.com/cdn/v1/widget/acme.js"
 WIDGET = b'<script src="' + URL + b'" async defer></script>'
@@ -25,6 +17,8 @@ WIDGETS = [
     b"<script src=" + URL + b"><!--<script></script>",
     b'<script src="' + URL + b'"/>',
     b'<script src="' + URL + b'">',
+    b'<script nonce="r4nd0m" src="' + URL + b'"></script>',
+    b"<script src='" + URL + b"' data-a='<style>'></script>",
 ]
 DECOYS = [
     b'<script src="https://app.ensoras.com/cdn/v1/widget/other.js"></script>',
@@ -249,67 +243,133 @@ TEXT = [
     b"-",
     b"?",
 ]
+# What encodings, newlines and forgotten controls may do to a tokenizer.
+ODD_BYTES = [
+    b"\r",
+    b"\r\n",
+    b"\f",
+    b"\v",
+    b"\x1a",
+    b"\x80",
+    b"\x85",
+    b"\xa0",
+    b"\x83\x5c",  # Shift_JIS
+    b"\x81\x30\x81\x3c",  # GB 18030
+    b"\xe2\x80\xa8",
+    b"\xef\xbb\xbf",
+    b"\xfe\xff",
+    b"\xff\xfe",
+    b"\x1b(B",
+    b"\x1b$B",
+    b"<\fp>",
+    b"<p\f>",
+    b"<p\v>",
+    b"<script\f",
+    b"<script\v>",
+    b"<style\r>",
+    b"</style\r\n>",
+    b"<\r!-- ",
+    b"<!\r-->",
+    b"<!--\r-->",
+    b"--\r>",
+    b"<!--\0-->",
+    b"--\0>",
+    b"<textarea\0>",
+    b"<svg\0>",
+    b"<svg>\0<![CDATA[\0]]>",
+    b"<a b=\r'>'>",
+    b"<a b=\0'>",
+    b"<a\0b='>",
+    b"<a b\r='>'>",
+]
+# Attributes where quotes, solidi and equals signs stand in odd places.
+ODD_ATTRIBUTES = [
+    fragment.replace(b"_", b" ")
+    for fragment in (
+        b"<a_b=x\"y> <a_b=x'y_z='w> <a_b='x'\"c> <a/b='>'> <a_b=> <a_b=_> <a_b=/> <a_b='/'/> "
+        b"<a_\"b='>'\"> <a_b'='> <a_b<='>'> <a_b=`> <a_b=a='> <a_=b='> <a_b==\"> <a_b_/='> <a/=/'> "
+        b"<a_/_b=\"'\"> <p/_'='\"'> </p_'> </p/'/> </p_b=c'> <a_b=&quot;> <a_b='&#39;> <a_b=\"&gt> "
+        b"<br/'> <x-y_z=\"=\"> <x:y_z='='\"> <a_b='=\"'> <a_b=\"='\"> <p_b=\"'\"'> <p_b='\"'\">"
+    ).split()
+]
+# The select that may hold anything, whose parsing browsers changed in 2025.
+SELECTS = (
+    b"<select><button> <selectedcontent> </selectedcontent> <select><button><selectedcontent> "
+    b"<select><p> <select><a> <select><table> <select><tr> <select><input> <select><select> "
+    b"<select><!-- <select><template> <select><noscript> <select><iframe> <select><b><option> "
+    b"<select/> <SELECT> </select/> </SELECT> <select><option></p> <select></div> <select></table> "
+    b"<table><select> <table><tr><select> <select><tr><td> <p><select></p> <select><hr> "
+    b"<select><body> <select></body> <option><select> <select><optgroup><option><option> "
+    b"<svg><desc><select> <template><select> <select><math> <button><select></button>"
+).split()
+# Formatting elements that are cloned, tables that foster, heads and bodies that end early.
+SCOPES = (
+    b"<a><table><a> <a><div><a> <b><p></b> <b><i></b></i> <i><table></i> <b><b><b><b><p>x "
+    b"<table><b><tr> <table>x<td> <table><svg> <table><svg><desc> <table><math> <table><script> "
+    b"<table><style> <table><!-- <table><form> <table><input> <table><template> <table><noscript> "
+    b"<table><textarea> <table><plaintext> <table><caption><table> <table><td><table> <p><table> "
+    b"<nobr><nobr> <button><button> <h1><h2> <form><form> <dd><dt> <ruby><rtc> <applet><b> "
+    b"<object><p></object> <head><noscript> <head><noscript><style> <head><noscript></head> "
+    b"<head><noscript><p> <head><noscript><!-- <head><template></head> <head><svg> <head><style> "
+    b"<body><body> </body></html> </body><!-- </html><!-- </body><p> </html><p> </html><svg> "
+    b"<noframes><frameset> <html><frameset> </head><frameset> <head></head></head> <plaintext/> "
+    b"</plaintext> <noembed><!-- <xmp><script> <title><script> <iframe><!-- <textarea><script> "
+    b"<caption><select> <colgroup><template> <colgroup><script> <table><colgroup></table>"
+).split()
+FOREIGN_SCOPES = [
+    fragment.replace(b"_", b" ")
+    for fragment in (
+        b"<math><annotation-xml_encoding=application/xhtml+xml> <math><annotation-xml_encoding='"
+        b"TEXT/HTML'><div> <math><annotation-xml></math> <svg><foreignObject><math><mi> "
+        b"<math><mtext><mglyph> <math><mtext><mglyph/> <math><mi></p> <math><mi><table> "
+        b"<math><mi/></math> <svg><foreignObject><table> <svg><foreignObject></svg> "
+        b"<svg><foreignObject/> <svg><desc><svg> <svg><desc><p></desc> <svg><desc><b></svg> "
+        b"<svg><desc><style> <svg><desc><script></desc> <svg><title><!-- <svg><title><svg> "
+        b"<svg><title><table> <svg><noscript> <svg><iframe> <svg><plaintext> <svg><frameset> "
+        b"<svg><noembed> <svg><xmp> <svg><body> <svg></body> <svg><head> <svg></head> "
+        b"<svg></template> <svg><script/> <svg><script_href='>'/> <svg><style/> <svg_/ <svg/_> "
+        b"<svg_a='/'> <svg_a=/_/> <svg_xmlns=x> <svg><a_b='>'> <svg></svg_x='</svg>'> <svg></g> "
+        b"<svg><g></g/> <svg><font_size> <svg><font_COLOR/> <svg><center> <svg><var/> <svg><p/> "
+        b"<p><svg></p> <b><svg></b> <a><svg></a> <a><svg><a> <table><svg></table> <svg><image> "
+        b"<math><image> <svg><foreignobject> <svg><FOREIGNOBJECT> <svg><foreignObject><body> "
+        b"<svg><foreignObject><frameset> <svg><foreignObject><template> <svg><desc><col> "
+        b"<![CDATA[</svg>]]> <![CDATA[]]]]> <![CDATA[]>]]> <svg><![CDATA[<!--]]> <svg><!--]]>"
+    ).split()
+]
+_ROOT = b"<template shadowrootmode=open"
+SHADOW_ROOTS = [
+    *(
+        b"<%b>" % host + _ROOT + b">"
+        for host in b"p body h3 x-y font-face a-b.c x-y/ html a".split()
+    ),
+    b"<div>" + _ROOT + b" shadowrootdelegatesfocus>",
+    b"<div>" + _ROOT + b" shadowrootmode=x>",
+    b"<div><template shadowrootmode=x shadowrootmode=open>",
+    b"<div><template shadowrootmode=&#111;pen>",
+    b"<div><template shadowrootmode=' open'>",
+    b"<div><template shadowrootmode>",
+    b"<div><TEMPLATE SHADOWROOTMODE=OPEN >",
+    b"<div> \n" + _ROOT + b">",
+    b"<div>x" + _ROOT + b">",
+    b"<div><!---->" + _ROOT + b">",
+    b"<div a='>'>" + _ROOT + b">",
+    b"<div></div>" + _ROOT + b">",
+    b"<div/>" + _ROOT + b">",
+    b"<table><div>" + _ROOT + b">",
+    b"<svg><div>" + _ROOT + b">",
+    b"<svg><desc><div>" + _ROOT + b">",
+    b"<select><div>" + _ROOT + b">",
+    b"<p><p>" + _ROOT + b">",
+    b"<p><div>" + _ROOT + b">",
+    b"<b><p></b>" + _ROOT + b">",
+    b"<header>" + _ROOT + b"></template></header>",
+    b"<div>" + _ROOT + b"><div>" + _ROOT + b">",
+    b"<template><div>" + _ROOT + b">",
+]
+BODY_ENDS = [b"</body>", b"</BODY\n>", b"</body x='>'>", b"</body/>", b"</body", b"</bodyx>"]
 GROUPS = [
     DECOYS, COMMENTS, DOCTYPES, CDATA, RAW, SCRIPT_DATA, SELF_CONTAINED, TEMPLATES, FOREIGN, TREE,
-    ATTRIBUTES, TEXT,
+    ATTRIBUTES, TEXT, ODD_BYTES, ODD_ATTRIBUTES, SELECTS, SCOPES, FOREIGN_SCOPES, SHADOW_ROOTS,
+    BODY_ENDS,
 ]  # fmt: skip
 SIGNS = [bytes([sign]) for sign in b"<>\"'=/-!? \n\0\x1b[]&;sScC"]
-
-
-def random_document(random: Random) -> bytes:
-    """Return a document of a few fragments from a few groups, some of it cut, doubled or moved."""
-    groups = random.sample(GROUPS, random.randint(1, 4))
-    pieces = [random.choice(random.choice(groups)) for _ in range(random.randint(0, 10))]
-    for _ in range(random.randint(1, 2)):
-        widget = WIDGET if random.random() < 0.5 else random.choice(WIDGETS)
-        pieces.insert(random.randint(0, len(pieces)), widget)
-    document = b"".join(pieces)
-    while random.random() < 0.25:
-        document = _mutated(random, document)
-    if random.random() < 0.3:
-        document = b"<!doctype html><title>t</title><body>" + document
-    return document
-
-
-def _mutated(random: Random, document: bytes) -> bytes:
-    at = random.randint(0, len(document))
-    to = min(len(document), at + random.randint(1, 12))
-    return random.choice(
-        [
-            document[:at] + document[to:],
-            document[:at] + document[at:to] + document[at:],
-            document[:at] + random.choice(SIGNS) + document[at:],
-            document[:at] + document[at:to].swapcase() + document[to:],
-            document[:at],
-        ]
-    )
-
-
-def cuts(random: Random, document: bytes) -> list[bytes]:
-    """Return the document in up to five random chunks, some of them empty."""
-    at = sorted(random.randint(0, len(document)) for _ in range(random.randint(1, 4)))
-    return [document[a:b] for a, b in zip([0, *at], [*at, len(document)], strict=True)]
-
-
-def documents() -> st.SearchStrategy[bytes]:
-    """Return a strategy for hostile documents, nested in attributes and elements too."""
-    leaves = st.one_of(
-        st.sampled_from(WIDGETS), *map(st.sampled_from, GROUPS), st.sampled_from(SIGNS)
-    )
-    names = st.sampled_from([*RAW_NAMES, b"svg", b"math", b"template", b"select", b"p", b"table"])
-
-    def nested(inner: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
-        return st.one_of(
-            st.builds(b"<%b>%b</%b>".__mod__, st.tuples(names, inner, names)),
-            st.builds(b'<%b a="%b">'.__mod__, st.tuples(names, inner)),
-            st.builds(b"<%b a='%b'>".__mod__, st.tuples(names, inner)),
-            st.builds(b"<!--%b-->".__mod__, st.tuples(inner)),
-            st.lists(inner, max_size=4).map(b"".join),
-        )
-
-    trees = st.recursive(leaves, nested, max_leaves=6)
-    return st.tuples(
-        st.lists(trees, max_size=8).map(b"".join),
-        st.sampled_from(WIDGETS),
-        st.lists(trees, max_size=3).map(b"".join),
-    ).map(b"".join)
