@@ -97,6 +97,8 @@ def test_a_page_that_has_one(page: bytes, has_one: bool) -> None:
     [
         b"",
         SCRIPT[:-1],
+        SCRIPT[:-2] + b"};",
+        SCRIPT.replace(b"Ensoras identity", b"another identity"),
         b" " + SCRIPT,
         SCRIPT.replace(b'"email"', b'"e-mail"'),
         SCRIPT.replace(b'{"email', b'[{"email'),
@@ -105,6 +107,13 @@ def test_a_page_that_has_one(page: bytes, has_one: bool) -> None:
 )
 def test_what_is_no_identify_script(text: bytes) -> None:
     assert snippet.identity_of_script(text) is None
+
+
+def test_the_element_stands_in_the_page() -> None:
+    """With the nonce of the widget tag, where that has one."""
+    assert snippet.script_element(b"x", "Ab1") == b'<script nonce="Ab1">x</script>'
+    assert snippet.script_element(b"x", None) == b"<script>x</script>"
+    assert snippet.inserted(b"abcd", 2, b"<x>") == b"ab<x>cd"
 
 
 def test_the_hash_source() -> None:
