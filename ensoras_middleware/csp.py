@@ -77,7 +77,7 @@ def nonce_for_address(fields: Fields, address: str) -> str | None:
 
 
 def _needing_nonces(policies: list[str], address: str) -> list[str]:
-    return [policy for policy in policies if not _loads(policy, address, "")]
+    return [policy for policy in policies if not _loads(policy, address, None)]
 
 
 def _nonces(policy: str) -> dict[str, None]:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from ensoras_middleware.eligibility import Request, is_html, refusal, withholds_identity
+from ensoras_middleware.configuration import widget_from
+from ensoras_middleware.eligibility import (
+    Request,
+    hides_preconditions,
+    is_html,
+    refusal,
+    withholds_identity,
+)
 from ensoras_middleware.outcome import Outcome
 
 HTML = ("Content-Type", "text/html")
@@ -122,6 +129,22 @@ def test_withheld(fields: dict[str, str], withheld: bool) -> None:
     """What no visitor opens as a page of this site (Fetch Metadata, sections 2.1 to 2.3)."""
     headers = {f"sec-fetch-{name}": value for name, value in fields.items()}
     assert withholds_identity(Request("GET", "/", headers.get)) is withheld
+
+
+def test_hidden_preconditions(caplog: pytest.LogCaptureFixture) -> None:
+    """Where a page is asked for with a log-in, but no excluded one; a fault hides nothing."""
+    widget = widget_from({"slug": "acme", "secret": "0123456789abcdef", "exclude": ["/x"]})
+    assert widget is not None
+    page = {"cookie": "a=b", "sec-fetch-dest": "document"}
+    for path, headers, hidden in [("/", page, True), ("/x/y", page, False), ("/", {}, False)]:
+        assert hides_preconditions(widget, Request("GET", path, headers.get)) is hidden
+    assert not caplog.records
+
+    def header(name: str) -> str:
+        raise ValueError
+
+    assert hides_preconditions(widget, Request("GET", "/", header)) is False
+    assert "ValueError" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,7 @@ NEEDLE = b"//app.ensoras.com/"
         (SCRIPT + b"x" * 7000 + NEEDLE, True),
         (SCRIPT + b"x" * 8200 + NEEDLE, False),
         (NEEDLE + b"x" * 20_000 + SCRIPT + NEEDLE, True),
+        (NEEDLE + SCRIPT + NEEDLE + b"x" * 20_000 + NEEDLE, True),
     ],
 )
 def test_a_page_that_has_one(page: bytes, has_one: bool) -> None:
