@@ -107,6 +107,19 @@ def is_element_without_scripting(before: bytes) -> bool:
     return bool(list(_probes(_lexbor(_text(before) + PROBE, scripting=False))))
 
 
+def writes_out(text: bytes, address: bytes) -> bool:
+    """Whether the `src` of the start tag that a text begins with holds these bytes as they are.
+
+    If so, others there make another `src`.
+    """
+    other = text.replace(address, address.replace(b"widget", b"gadget"))
+    sources = []
+    for one in (text, other):
+        script = _lexbor(_text(one)).css_first("script")
+        sources.append(script and script.attributes.get("src"))
+    return sources[0] != sources[1]
+
+
 def nonce(text: bytes) -> str | None:
     """Return the nonce of the script start tag that a text begins with."""
     script = _lexbor(_text(text)).css_first("script")
@@ -140,10 +153,21 @@ def _widget_texts(document: bytes, address: re.Pattern[str]) -> Iterator[int]:
         if script is None:  # an incomplete tag is no tag
             continue
         # The URL parser strips C0 controls and spaces, and drops tabs and newlines.
+        if not _names_widget(script.attributes.get("src"), text[match.start() :]):
+            continue
         source = (script.attributes.get("src") or "").strip("".join(map(chr, range(0x21))))
         source = re.sub(r"[\t\n\r]", "", source)
         if address.fullmatch(source):
             yield match.start()
+
+
+def _names_widget(source: str | None, text: str) -> bool:
+    """Whether the address's path stands in the tag as it is, not in references or on two lines.
+
+    If so, another path there makes another address.
+    """
+    changed = _lexbor(text.replace("/cdn/v1/widget/", "/cdn/v1/gadget/")).css_first("script")
+    return changed is not None and changed.attributes.get("src") != source
 
 
 def _text(document: bytes) -> str:
