@@ -8,13 +8,19 @@ BIN = $(VENV)/bin
 # What pages of some tests load; where there is no npm, these tests are skipped.
 NODE = @hotwired/turbo@8.0.23 htmx2@npm:htmx.org@2.0.11 htmx4@npm:htmx.org@4.0.1
 
-.PHONY: demo test fuzz matrix lint docs bench bench-growth bench-profile bench-check clean
+.PHONY: demo test fuzz mutation soak matrix lint docs bench bench-growth bench-profile bench-check linear clean
 
 demo: $(VENV)/ready
 	@$(BIN)/python -m examples.demo
 
 test: $(VENV)/ready
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(or $(ARGS),--cov)
+
+mutation: $(VENV)/ready
+	@$(BIN)/python -m mutation $(ARGS)
+
+soak: $(VENV)/ready
+	@PYTHONPATH=tests $(BIN)/python -m soak $(ARGS)
 
 fuzz: $(VENV)/fuzz-ready
 	@$(BIN)/python -m fuzzing $(ARGS)
@@ -42,6 +48,9 @@ bench-profile: $(VENV)/bench-ready
 
 bench-check: $(VENV)/ready
 	@$(BIN)/python -m benchmarks.instructions $(ARGS)
+
+linear: $(VENV)/ready
+	@$(BIN)/python -m benchmarks.linear $(ARGS)
 
 clean:
 	rm -rf $(VENV) .nox build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from benchmarks import adapters, chart, comparison, costs, hostile, report, scanning, servers
+from benchmarks import adapters, chart, comparison, costs, growth, report, scanning, servers
 from benchmarks.pages import Page, pages
 from benchmarks.report import Row, Table
 
@@ -52,8 +52,6 @@ def main() -> None:
     machine = machine_facts(chosen)
     _say("\n".join(f"{name}: {fact}" for name, fact in machine.items()))
     if arguments.what == "growth":
-        from benchmarks import growth
-
         growth.run(RESULTS, machine, quick=quick)
         return
     rows, tables, failed = measure(chosen, quick=quick, only=arguments.only)
@@ -87,7 +85,7 @@ def measure(
         "pages": whole_pages,
         "frameworks": lambda: rows.extend(adapters.rows_of_pages(chosen, rounds)),
         "streams": lambda: rows.extend(costs.streams(chosen)),
-        "hostile": lambda: rows.extend(hostile.rows(rounds)),
+        "hostile": lambda: rows.extend(growth.rows(rounds)),
         "adapters": lambda: rows.extend(adapters.rows(3 * rounds)),
         "costs": lambda: rows.extend([costs.signing(2 * rounds), costs.memory(chosen[1])]),
         "import": lambda: rows.extend(costs.imports(rounds)),

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
-from benchmarks import hostile, report, subject
+from benchmarks import report, subject
+from benchmarks.hostile import PAGES, some_of_each_state
+from benchmarks.hostile import Page as HostilePage
+from benchmarks.hostile_fields import Step
 from benchmarks.pages import BODY, Page, made_page
 from benchmarks.peers import PEERS, Insert, is_installed
-from benchmarks.timing import Loop, each, each_of, side_by_side
+from benchmarks.report import TIMES, Row
+from benchmarks.timing import Figure, Loop, each, each_of, side_by_side
 from ensoras_middleware.injection import Injection
 
 KB, MB = 1 << 10, 1 << 20
@@ -110,11 +114,66 @@ def _streaming_peers() -> dict[str, Callable[[list[bytes]], object]]:
     return {"lol-html": of_lol_html}
 
 
-def _over_hostile(sizes: list[int]) -> Curves:
-    return {
-        generator.name: list(zip(sizes, per_byte, strict=True))
-        for generator, per_byte in hostile.nanoseconds_per_byte(sizes)
+# Hostile pages, with a clock, beside the others. Whether each of them grows, `linear` counts.
+
+# The bytes of a chunk, and of the smaller page.
+_WAYS = {"whole": (1 << 30, 16_000), "chunks of 1000": (1000, 16_000), "bytes": (1, 5_000)}
+
+
+def rows(rounds: int) -> list[Row]:
+    """Return one line for each way of sending hostile pages: the worst growth of all of them."""
+    return [_worst(way, chunk, size, rounds) for way, (chunk, size) in _WAYS.items()]
+
+
+def _worst(way: str, chunk: int, size: int, rounds: int) -> Row:
+    # Single bytes are slow to send: one generator for each state is enough there.
+    pages = PAGES if chunk > 1 else some_of_each_state(1)
+    growth = {one: _growth(one, chunk, size, 3 if chunk > 1 else 1) for one in pages}
+    # The worst of many noisy ratios is worse than any of them: look at these once more.
+    suspects = sorted(pages, key=lambda one: -growth[one].median)[:6]
+    growth |= {one: _growth(one, chunk, size, rounds) for one in suspects}
+    worst = max(suspects, key=lambda one: growth[one].median)
+    return Row(
+        f"hostile pages, {way}: the worst t(4n) / t(n)",
+        growth[worst],
+        TIMES,
+        5,
+        beside={"generators": str(len(pages)), "worst": worst.name},
+        details={one.name: growth[one].as_json() for one in suspects},
+    )
+
+
+def _growth(page: HostilePage, chunk: int, size: int, rounds: int) -> Figure:
+    loops = {
+        str(one): each_of(partial(_sending, page, chunk, one), _called) for one in (size, 4 * size)
     }
+    return side_by_side(loops, rounds=rounds).ratio(str(4 * size), str(size))
+
+
+def _sending(page: HostilePage, chunk: int, size: int) -> Step:
+    return page.whole(size) if chunk > size else next(page.stream(chunk, [size]))
+
+
+def _over_hostile(sizes: list[int]) -> Curves:
+    """Return how long a byte takes, of the slowest page of each state."""
+    curves: Curves = {}
+    for state in dict.fromkeys(one.state for one in PAGES):
+        of_state = {one.name: one for one in PAGES if one.state == state}
+        small = _seconds(of_state.values(), 16 * KB)
+        slowest = of_state[max(small, key=lambda name: small[name])]
+        per_byte = [_seconds([slowest], size)[slowest.name] * 1e9 / size for size in sizes]
+        curves[slowest.name] = list(zip(sizes, per_byte, strict=True))
+    return curves
+
+
+def _seconds(pages: Iterable[HostilePage], size: int) -> dict[str, float]:
+    loops = {one.name: each_of(partial(one.whole, size), _called) for one in pages}
+    measured = side_by_side(loops, rounds=3)
+    return {name: measured.seconds(name).median for name in loops}
+
+
+def _called(step: Step) -> None:
+    step.read()
 
 
 _TITLES = {

@@ -6,12 +6,15 @@ around the script.
 
 from __future__ import annotations
 
+from typing import Unpack
+
 from ensoras_middleware import Identity, identity_hash, snippet
 from ensoras_middleware.configuration import widget_from_keywords
 from ensoras_middleware.eligibility import Request
 from ensoras_middleware.injection import Injection
 from ensoras_middleware.options import Options
 from ensoras_middleware.scanner import Scanner
+from ensoras_middleware.widget import Widget
 
 SLUG = "acme"
 SECRET = "a-secret-of-the-benchmarks-01234"
@@ -25,17 +28,25 @@ NEEDLE = b"//app.ensoras.com/cdn/v1/widget/"
 IDENTITY = Identity(EMAIL, identity_hash(EMAIL, SECRET))
 SCRIPT = snippet.script_element(snippet.identify_script(IDENTITY), None)
 
-_found = widget_from_keywords(OPTIONS)
-assert _found is not None
-WIDGET = _found
+
+def widget(**options: Unpack[Options]) -> Widget:
+    """Return a widget with the secret, and these options."""
+    found = widget_from_keywords({"secret": SECRET, **options})
+    assert found is not None
+    return found
+
+
+WIDGET = widget(slug=SLUG)
+EMBEDDING = widget(slug=SLUG, embed=True)
+OF_ANY_BRAND = widget(secret={"acme": SECRET})
 
 REQUEST = Request("GET", "/", {"accept": "text/html", "cookie": "session=1"}.get)
 FIELDS = [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", "1")]
 
 
-def injection() -> Injection:
+def injection(widget: Widget = WIDGET) -> Injection:
     """Return the decision about one HTML response."""
-    return Injection(WIDGET, REQUEST, 200, FIELDS)
+    return Injection(widget, REQUEST, 200, FIELDS)
 
 
 _INJECTION = injection()
@@ -59,7 +70,7 @@ def ours(body: bytes) -> bytes:
     """Find the widget tag and put the script before it, without signing and header fields."""
     if not _INJECTION.names_widget(body):
         return body
-    tag = Scanner(WIDGET.address).feed(body)
+    tag = Scanner(WIDGET.address, WIDGET.needle, mention=_INJECTION._mention).feed(body)
     return body if tag is None else snippet.inserted(body, tag.start, SCRIPT)
 
 

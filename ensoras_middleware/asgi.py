@@ -13,6 +13,7 @@ import contextlib
 import sys
 from collections.abc import Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Unpack
 
 from starlette.requests import Request as StarletteRequest
@@ -40,6 +41,7 @@ _FILES = ("http.response.pathsend", "http.response.zerocopysend")
 _TOLD = "told"
 
 _PRECONDITIONS = frozenset([b"if-none-match", b"if-modified-since"])
+_NAME = itemgetter(0)  # of a header field
 
 _Headers = Sequence[tuple[bytes, bytes]]
 
@@ -63,6 +65,7 @@ class EnsorasMiddleware:
             widget = widget_from_keywords(options)
             _require_email(widget)
         except ConfigurationError as error:
+            del options  # with the secret: error trackers show the variables of an error's frames
             if sys._getframe(1).f_code.co_name != "build_middleware_stack":
                 raise
             self.app = partial(_fail, error)
@@ -124,10 +127,8 @@ class _Response:
         self._behind: list[Message] | None = None  # what came behind it, other than a body
         self._fields: Fields = []  # of the start, as text
         self._injection: Injection | None = None
-        for name, _ in self._headers:
-            if name in _PRECONDITIONS:
-                self._hide_preconditions()
-                break
+        if not _PRECONDITIONS.isdisjoint(map(_NAME, self._headers)):
+            self._hide_preconditions()
 
     async def __call__(self, message: Message) -> None:
         if self.passing:
@@ -220,13 +221,13 @@ class _Response:
         """Take from the scope the preconditions that the host must not see."""
         if hides_preconditions(self._widget, self._request()):
             self.hidden = [one for one in self._headers if one[0] in _PRECONDITIONS]
-            self._scope["headers"] = [one for one in self._headers if one not in self.hidden]
+            self._scope["headers"] = _without_preconditions(self._headers)
 
     def show_preconditions(self) -> None:
         """Show the request as it came, to the layers outside and from now on to all."""
         assert self.hidden is not None
         shown = self._scope["headers"]  # and perhaps changed by the host
-        untouched = shown == [one for one in self._headers if one not in self.hidden]
+        untouched = shown == _without_preconditions(self._headers)
         self._scope["headers"] = self._headers if untouched else [*shown, *self.hidden]
         self.hidden = None
 
@@ -281,6 +282,10 @@ def _require_email(widget: Widget | None) -> None:
 
 def _is_identity_path(widget: Widget, scope: Scope) -> bool:
     return widget.identity_path == path_of(scope["path"], scope.get("root_path", ""))
+
+
+def _without_preconditions(headers: _Headers) -> list[tuple[bytes, bytes]]:
+    return [one for one in headers if one[0] not in _PRECONDITIONS]
 
 
 def _is_html(headers: _Headers) -> bool:

@@ -26,7 +26,7 @@ _DROPPED = _OF_THE_BYTES | frozenset(
 
 def with_vary_cookie(fields: Fields) -> Fields:
     """Add `Cookie` to `Vary` (RFC 9110, section 12.5.5), which may say so or `*` already."""
-    values = [value for name, value in fields if name.lower() == "vary"]
+    values = [value for name, value in fields if name == "Vary" or name.lower() == "vary"]
     if not values:
         return [*fields, ("Vary", "Cookie")]
     varied = [token for value in values for token in _tokens(value)]

@@ -30,23 +30,26 @@ class WidgetTag(NamedTuple):
     dangling: bool
 
 
-def read_widget_tag(tag: re.Match[bytes], address: re.Pattern[str], start: int) -> WidgetTag | None:
-    """Return the widget tag that a whole `script` start tag is, or `None`."""
-    if tag.end() - tag.start() > TAG_LIMIT:
+def read_widget_tag(
+    tag: re.Match[bytes], address: re.Pattern[str], needle: bytes, start: int
+) -> WidgetTag | None:
+    """Return the widget tag that a whole `script` start tag is, or `None`.
+
+    Its `src` holds `needle` as it is.
+    """
+    text = tag[0]
+    if needle not in text or len(text) > TAG_LIMIT:
         return None
     pairs = attribute_list(tag)
     attributes = by_name(pairs)
-    source = address.fullmatch(_url(attributes.get(b"src", b"")))
-    if source is None:
+    value = attributes.get(b"src", b"")
+    source = address.fullmatch(_url(value))
+    if source is None or needle not in value:
         return None
     nonce = attributes.get(b"nonce", b"").decode("latin-1")
-    nonceable = NONCE.fullmatch(nonce) and len(attributes) == len(pairs)
-    return WidgetTag(
-        start=start,
-        slug=source[1],
-        nonce=nonce if nonceable else None,
-        dangling=_DANGLING_MARKUP.search(tag[0], 1) is not None,
-    )
+    nonceable = nonce and NONCE.fullmatch(nonce) and len(attributes) == len(pairs)
+    dangling = text.find(b"<", 1) > 0 and _DANGLING_MARKUP.search(text, 1) is not None
+    return WidgetTag(start, source[1], nonce if nonceable else None, dangling)
 
 
 def _url(value: bytes) -> str:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ensoras_middleware.errors import ConfigurationError
+from ensoras_middleware.errors import ConfigurationError, hiding_variables
 from ensoras_middleware.log import logger
 from ensoras_middleware.options import SETTINGS, Options
 from ensoras_middleware.outcome import Outcome
@@ -43,6 +43,7 @@ _PATH = re.compile(r"(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~-]+)+")
 _LOOPBACK = re.compile(r"(?:.*\.)?localhost|127(?:\.[0-9]+){3}|\[::1\]")
 
 
+@hiding_variables
 def options_from_settings(settings: Mapping[str, object]) -> dict[str, object]:
     """Return the options among a framework's settings, by keyword.
 
@@ -61,6 +62,7 @@ def options_from_settings(settings: Mapping[str, object]) -> dict[str, object]:
     return options
 
 
+@hiding_variables
 def widget_from_keywords(options: Mapping[str, object]) -> Widget | None:
     """Return the widget that the keywords of a middleware class describe; see `widget_from`."""
     for keyword in options:
@@ -72,6 +74,7 @@ def widget_from_keywords(options: Mapping[str, object]) -> Widget | None:
     return widget_from(options)
 
 
+@hiding_variables
 def widget_from(options: Mapping[str, object]) -> Widget | None:
     """Return the widget that the options describe, or `None` where it is switched off.
 
@@ -111,6 +114,7 @@ def widget_from(options: Mapping[str, object]) -> Widget | None:
     )
 
 
+@hiding_variables
 def widget_tag_from(
     options: Mapping[str, object], *, slug: str | None = None, nonce: str | None = None
 ) -> str:

@@ -12,6 +12,7 @@ Source: CSP Level 3, sections 2.2 (policies), 2.3.1 (source lists), 6.7.1 and 6.
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from ensoras_middleware.caching import Fields
 from ensoras_middleware.csp_sources import allow_address
@@ -25,11 +26,11 @@ _SCRIPT_DIRECTIVES = ("script-src-elem", "script-src", "default-src")
 
 # Beside one of these, browsers ignore 'unsafe-inline' (section 6.7.3.3).
 _OVERRIDES_INLINE = re.compile(
-    r"'(?:(?:nonce|sha256|sha384|sha512)-[A-Za-z0-9+/_-]+={0,2}|strict-dynamic)'", re.IGNORECASE
+    r"'(?:(?:nonce|sha256|sha384|sha512)-[a-z0-9+/_-]+={0,2}|strict-dynamic)'", re.IGNORECASE
 )
 # Beside another source it means nothing, and browsers complain (section 6.7.2.3). It stays in an
 # enforced policy, for there no page is identified; a report-only one lets scripts run.
-_NONE = re.compile(r"[\t\n\f\r ]+'none'", re.IGNORECASE)
+_NONE = re.compile(r"[\t\n\f\r ]'none'", re.IGNORECASE)
 _WHITE_SPACE = re.compile(r"[\t\n\f\r ]+")
 
 
@@ -67,19 +68,27 @@ def nonce_for_address(fields: Fields, address: str) -> str | None:
     enforced, reported = _policies(fields), _policies(fields, _REPORT_ONLY)
     if any(_sandboxes(policy, without="allow-scripts") for policy in enforced):
         return None
-    lists = [_governing(policy)[1] for policy in enforced + reported]
-    nonces = [token[7:-1] for tokens in lists for token in tokens if _is_nonce_source(token)]
+    nonces = dict.fromkeys(nonce for policy in enforced + reported for nonce in _nonces(policy))
+    needed, wanted = _needing_nonces(enforced, address), _needing_nonces(reported, address)
+    admitted = Counter(nonce for policy in needed for nonce in _nonces(policy))
+    unreported = Counter(nonce for policy in wanted for nonce in _nonces(policy))
+    enough = [nonce for nonce in (*nonces, "") if admitted[nonce] == len(needed)]
+    return max(enough, key=lambda nonce: unreported[nonce], default=None)
 
-    def loading(policies: list[str], nonce: str) -> int:
-        return sum(_loads(policy, address, nonce) for policy in policies)
 
-    enough = [one for one in (*nonces, "") if loading(enforced, one) == len(enforced)]
-    return max(enough, key=lambda nonce: loading(reported, nonce), default=None)
+def _needing_nonces(policies: list[str], address: str) -> list[str]:
+    return [policy for policy in policies if not _loads(policy, address, "")]
+
+
+def _nonces(policy: str) -> dict[str, None]:
+    """Return the nonces of a policy, each once, in their order."""
+    tokens = _governing(policy)[1]
+    return dict.fromkeys(token[7:-1] for token in tokens if _is_nonce_source(token))
 
 
 def lets_load(fields: Fields, address: str, nonce: str | None) -> bool:
     """Tell whether every enforced policy lets a `script` tag with this nonce load an address."""
-    return all(_loads(policy, address, nonce or "") for policy in _policies(fields))
+    return all(_loads(policy, address, nonce) for policy in _policies(fields))
 
 
 def lets_connect(fields: Fields, address: str) -> bool:
@@ -97,7 +106,7 @@ def lets_inline_run(fields: Fields, *, nonce: str | None, hash_source: str) -> b
     return admitting(fields, nonce=nonce, hash_source=hash_source) == fields
 
 
-def _loads(policy: str, address: str, nonce: str) -> bool:
+def _loads(policy: str, address: str, nonce: str | None) -> bool:
     # A script that the parser finds: 'strict-dynamic' is for those that scripts insert (6.7.1.1).
     name, tokens = _governing(policy)
     if name is None or (nonce and any(_is_nonce(token, nonce) for token in tokens)):

@@ -17,7 +17,7 @@ _NO_WHOLE_BODY = frozenset([204, 205, 206, 304])
 # Encodings in which the bytes of ASCII characters may mean others: the UTF-16 and ISO-2022
 # families of the WHATWG Encoding standard by all their labels, and UTF-7, UTF-32 and HZ.
 _NOT_ASCII = re.compile(r"(?:x-|cs)?(?:utf-?(?:7|16|32)|unicode|ucs-?[24]|iso-?(?:2022|10646)|hz)")
-_CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?\s*([^\s;\"']+)", re.IGNORECASE)
+_CHARSET = re.compile(r";\s*+charset\s*+=\s*+[\"']?+\s*+([^\s;\"']+)", re.I)
 
 
 @dataclass(slots=True)  # not frozen: that costs three times as much for each request

@@ -1,12 +1,12 @@
 """Hops over the ordinary text of HTML content, from one opener to the next.
 
 An opener is what changes how the text behind it is read: the start of a comment, or a tag of one
-of the names below. Other tags are not parsed: it is proved that the next opener stands in the
-data state, and read exactly only where the proof fails.
+of the names below. Other tags are not parsed: it is proved that a place stands in the data state,
+and read exactly only where the proof fails.
 
-Most openers begin something *self-contained*: a whole comment, a script element that is not the
-widget's, a title, an icon. Where such a thing begins in the data state, its end is in the data
-state, and nothing has changed: so it is hopped over.
+Most openers are not stopped at either. Comments, scripts and raw text elements are *noted*: it is
+enough to know that they have ended before the place that is hopped to. Others are hopped over
+where they are *harmless*, all that they hold: icons, selects of options, plain noscripts.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from functools import cache
 from itertools import groupby
 
 from ensoras_middleware import markup
-from ensoras_middleware.markup import NAME_END, PLAIN_ATTRIBUTES, any_case, plain_attributes
-from ensoras_middleware.widget_tag import ADDRESS_PATH
+from ensoras_middleware.markup import NAME_END, any_case, plain_attributes, plain_value
 
 # The tags that matter while no foreign element is open (section 13.2.6.4), by first letters, those
 # that matter besides while a template or a select is, and the one that ends the body.
@@ -27,6 +26,15 @@ _NAMES = (
 )  # fmt: skip
 _NESTED_NAMES = (*_NAMES, "/template", "/select", "col")
 _NAMES_AND_BODY_END = (*_NAMES, "/body")
+
+# What is noted, and the end tags, by the group of the expression below.
+_NOTED = ("!--", "script", *(name for name in markup.RAW_TEXT if name != "noscript"))
+_COMMENT, _SCRIPT = 1, 2
+_ENDS = {
+    kind: re.compile(f"</{any_case(name)}".encode() + NAME_END)
+    for kind, name in enumerate(_NOTED, 1)
+    if kind != _COMMENT
+}
 
 
 def _any_of(names: tuple[str, ...]) -> bytes:
@@ -44,14 +52,16 @@ def _begins_opener(names: tuple[str, ...]) -> bytes:
     return "".join(f"[{re.escape(one)}]" for one in letters).encode()
 
 
-# Self-contained ---------------------------------------------------------------------------------
+# Harmless openers -------------------------------------------------------------------------------
 #
-# Nothing inside of these is an opener, but for what is self-contained itself (the title of an
-# icon), and for what stands in an attribute's value; and the last `<` inside begins the end tag, or
-# is the first. `_proven_in_data_state` builds upon all of this.
+# Where one of these begins in the data state, its end is in the data state, and nothing is left
+# open. They hold no openers but those of raw text elements, which are noted too.
 
-# The end of a longer one is found faster by searching for it alone.
-_SHORT_TEXT = rb"[^<]{0,2000}+"
+_UNQUOTED = rb"""[^\t\n\f\r "'=<>`]++"""
+_ATTRIBUTES = plain_attributes(plain_value(unquoted=_UNQUOTED))
+_ATTRIBUTES_WITHOUT_LESS_THAN = plain_attributes(plain_value(rb"[^%s<]*+", _UNQUOTED))
+# Where `/>` means something, an unquoted value before it must not swallow the solidus.
+_FOREIGN_ATTRIBUTES = plain_attributes(plain_value(unquoted=_UNQUOTED.replace(b"`", b"`/")))
 
 
 def _element(name: str, attributes: bytes, content: bytes) -> bytes:
@@ -59,84 +69,115 @@ def _element(name: str, attributes: bytes, content: bytes) -> bytes:
     return b"%s%s>%s<%s%s*+>" % (start, attributes, content, end, markup.WS)
 
 
-def _svg_content(depth: int) -> bytes:
+def _icon(depth: int) -> bytes:
     # Every element is closed, by a name that no HTML element has: none is left open behind it.
-    shapes = b"(?:rect|circle|ellipse|line|polyline|polygon|stop)" + NAME_END
+    shapes = b"(?:ellipse|line|polyline|stop)" + NAME_END
     inside = [
-        shapes + PLAIN_ATTRIBUTES + b"/>",
+        shapes + _FOREIGN_ATTRIBUTES + b"/>",
         *(
-            b"%s%s%s(?:/>|></%s>)" % (name, NAME_END, PLAIN_ATTRIBUTES, name)
-            for name in (b"path", b"use")
+            b"%s%s%s(?:/>|></%s>)" % (name, NAME_END, _FOREIGN_ATTRIBUTES, name)
+            for name in (b"path", b"use", b"circle", b"rect", b"polygon")
         ),
-        _element("title", PLAIN_ATTRIBUTES, _SHORT_TEXT),
+        _element("title", _FOREIGN_ATTRIBUTES, rb"[^<]*+"),
     ]
     if depth:
-        inside.append(_element("g", PLAIN_ATTRIBUTES, _svg_content(depth - 1)))
+        inside.append(_element("g", _FOREIGN_ATTRIBUTES, _icon(depth - 1)))
     return rb"(?:[^<]++|<(?:%s)|(?!))*+" % b"|".join(inside)
 
 
-# `&` could begin a reference, and browsers drop tabs and line breaks: such values are looked at.
-_OTHER_ADDRESS = rb"(?:[^%%s/&\t\n\r]++|/(?!%s)|(?!))*+" % ADDRESS_PATH[1:]
+def _options() -> bytes:
+    names = b"(?:option|optgroup)" + NAME_END
+    return rb"(?:[^<]++|</?%s%s>|(?!))*+" % (names, _ATTRIBUTES)
 
 
-def _self_contained(names: tuple[str, ...]) -> bytes:
-    script_text = rb"(?:%(text)s<(?!/[sS]|%(opener)s)|(?!)){0,20}+%(text)s" % {
-        b"text": _SHORT_TEXT,
-        b"opener": _begins_opener(names),
-    }
+def _text_in_data_state(opener: bytes) -> bytes:
+    # A noscript's text ends in the data state, for those who read it as markup, too.
+    attributes = _ATTRIBUTES_WITHOUT_LESS_THAN
+    inside = [_element(name, attributes, rb"[^<]*+") for name in ("iframe", "style")]
+    tag = rb"(?!%s|/[nN][oO][sS])/?%s%s/?>" % (opener, markup.TAG_NAME, attributes)
+    return rb"(?:[^<]++|<(?:%s)|(?!))*+" % b"|".join([*inside, tag])
+
+
+def _harmless(opener: bytes) -> bytes:
     return b"|".join(
         [
-            rb"!--(?!-?>)[^<-]*+(?:-(?!-)[^<-]*+|(?!))*+-->",
-            _element("script", plain_attributes(_OTHER_ADDRESS), script_text),
-            *(
-                _element(name, PLAIN_ATTRIBUTES, _SHORT_TEXT)
-                for name in ("style", "title", "textarea", "iframe")
-            ),
-            _element("svg", PLAIN_ATTRIBUTES, _svg_content(depth=2)),
+            _element("svg", _FOREIGN_ATTRIBUTES, _icon(depth=2)),
+            _element("select", _ATTRIBUTES, _options()),
+            _element("noscript", _ATTRIBUTES_WITHOUT_LESS_THAN, _text_in_data_state(opener)),
         ]
     )
+
+
+# Hops -------------------------------------------------------------------------------------------
+
+
+# Where a hop leads: a place in the data state, that of an opener or where the text begins that its
+# end breaks off; the opener; and whether this is proven. If not, the way there is read in steps.
+Hop = tuple[int, re.Match[bytes] | None, bool]
 
 
 class Hops:
     """Hops from opener to opener of some names."""
 
-    __slots__ = ("_opener", "_ordinary")
+    __slots__ = ("_opener", "_ordinary", "_stop", "_unnoted")
 
-    def __init__(self, names: tuple[str, ...], self_contained: bytes) -> None:
+    def __init__(self, names: tuple[str, ...], *, stopping_at_all: bool = False) -> None:
         opener = b"!--|" + _any_of(names)
-        self._opener = re.compile(
-            b"<(?=%s)(?=(?P<name>%s))(?!%s)" % (_begins_opener(names), opener, self_contained)
+        # The group tells what is noted, and the last one that it is not. They are empty, and stand
+        # at the end: the engine looks at the first letter of each branch before it enters it.
+        noted = b"|".join(
+            any_case(name).encode() + (NAME_END if name.isalpha() else b"") + b"()"
+            for name in _NOTED
         )
-        # All that leaves the tokenizer in the data state: text, bogus comments, what is
-        # self-contained, and whole tags of other names.
+        stop = opener + b"()"
+        if not stopping_at_all:
+            stop = b"%s|(?!%s)(?:%s)()" % (noted, _harmless(opener), opener)
+        self._stop = re.compile(b"<(?=%s)(?:%s)" % (_begins_opener(names), stop))
+        self._unnoted = self._stop.groups
+        self._opener = re.compile(b"<(%s)" % opener)
+        # All that leaves the tokenizer in the data state: text, bogus comments, and whole tags of
+        # other names.
         self._ordinary = re.compile(
-            rb"(?:[^<]++|<(?![a-zA-Z/!?])(?!\Z)|%s|<(?:%s|(?!%s)/?%s%s/?>)|(?!))*+"
-            % (
-                markup.BOGUS_COMMENT_TEXT, self_contained, opener, markup.TAG_NAME,
-                markup.ATTRIBUTES,
-            )
-        )  # fmt: skip
+            rb"(?:[^<]++|<(?![a-zA-Z/!?])(?!\Z)|%s|<(?!%s)/?%s%s/?>|(?!))*+"
+            % (markup.BOGUS_COMMENT_TEXT, opener, markup.TAG_NAME, markup.ATTRIBUTES)
+        )
 
-    def next_opener(self, text: bytes, position: int) -> re.Match[bytes] | None:
-        """Return the next opener in the data state, given that `position` is in it."""
-        opener = self._opener.search(text, position)
-        if opener is None or _proven_in_data_state(text, position, opener.start()):
-            return opener
-        return self._opener.match(text, self._ordinary_end(text, position))
+    def next(self, text: bytes, position: int, target: int) -> Hop:
+        """Hop as far as can be proven, given that `position` is in the data state.
 
-    def broken_off(self, text: bytes, position: int) -> int:
-        """Return the place of what the end of the text breaks off, where no opener follows."""
-        place = text.rfind(b"<", position)
-        if place < 0:
-            return len(text)
-        proven = _proven_in_data_state(text, position, place)
-        return self._ordinary_end(text, place if proven else position)
+        At the most that is to the first opener from `target` on, the place of a `<` if there is one
+        to hop to.
+        """
+        place = max(position, target)
+        last: dict[int | None, re.Match[bytes]] = {}
+        unnoted = self._unnoted
+        for opener in self._stop.finditer(text, position, place):
+            kind = opener.lastindex
+            if kind == unnoted:  # it may not be hopped over
+                place = opener.start()
+                break
+            last[kind] = opener
+        if _proven_in_data_state(text, position, place, last):
+            return self.step(text, place)
+        if last:  # perhaps the last one has not ended
+            opened = max(opener.start() for opener in last.values())
+            if self._is_proven(text, position, opened):
+                return self.step(text, opened)
+        return place, None, False
+
+    def step(self, text: bytes, position: int) -> Hop:
+        """Read exactly, up to the next opener, of whatever kind."""
+        opener = self._opener.match(text, position)
+        if opener is None:
+            position = self._ordinary_end(text, position)
+            opener = self._opener.match(text, position)
+        return position, opener, True
 
     def behind_shadow_host(self, text: bytes, data: int, place: int) -> bool | None:
         """Tell whether `place` stands directly behind the start tag of what can be a shadow host.
 
-        `data` and `place` are in the data state, without an opener between them. `None` where there
-        is nothing but white space between them.
+        `data` and `place` are in the data state, and nothing is open there that was not at `data`,
+        but for ordinary elements. `None` where there is nothing but white space between them.
         """
         end = place
         while end > data and text[end - 1] in markup.WHITE_SPACE:
@@ -154,11 +195,15 @@ class Hops:
         )
 
     def _is_in_data_state(self, text: bytes, data: int, place: int) -> bool:
-        if _proven_in_data_state(text, data, place):
+        if self._is_proven(text, data, place):
             return True
         end = self._ordinary_end(text, data, place)
         # A `<` before the one at `place` is text, but does not look whole from there.
         return end == place or text[end:place] == b"<"
+
+    def _is_proven(self, text: bytes, data: int, place: int) -> bool:
+        last = {opener.lastindex: opener for opener in self._stop.finditer(text, data, place)}
+        return self._unnoted not in last and _proven_in_data_state(text, data, place, last)
 
     def _ordinary_end(self, text: bytes, *positions: int) -> int:
         ordinary = self._ordinary.match(text, *positions)
@@ -166,26 +211,50 @@ class Hops:
         return ordinary.end()
 
 
-HOPS = Hops(_NAMES, _self_contained(_NAMES))
+# Many shapes inside of an SVG element, at once.
+ICON = re.compile(_icon(depth=2))
+
+HOPS = Hops(_NAMES)
 # A template or a select is open: nothing is hopped over, for it may matter there.
-NESTED_HOPS = Hops(_NESTED_NAMES, b"(?!)")
+NESTED_HOPS = Hops(_NESTED_NAMES, stopping_at_all=True)
 
 
 @cache
 def hops_to_body_end() -> Hops:
     """Return those that stop at the end tag of the body too: not every site needs them."""
-    return Hops(_NAMES_AND_BODY_END, _self_contained(_NAMES_AND_BODY_END))
+    return Hops(_NAMES_AND_BODY_END)
 
 
-def _proven_in_data_state(text: bytes, data: int, place: int) -> bool:
+# The proof --------------------------------------------------------------------------------------
+
+
+def _proven_in_data_state(
+    text: bytes, data: int, place: int, last: dict[int | None, re.Match[bytes]]
+) -> bool:
     """Prove that the `<` at `place` is read in the data state, given that `data` is in it.
 
-    Between the two, every opener begins something self-contained. Where `place` stands inside of
-    it, that is in an attribute's value, whose quote follows `=` and is the last of its kind: not
-    proven. Else it has ended before `place`, in the data state if it began there, with a `>`; go on
-    from the last one that did. Now no opener stands in the data state before `place`, so the other
-    states possible there are those inside a tag, and the bogus comment state. Had one been entered
-    and not been left, then either
+    `last` are the last openers between the two of each kind that is noted; all others there are
+    harmless. Any of them may be none, for it may stand in a comment, say: nothing depends on it.
+
+    What is not the data state at `place` is the inside of a tag or a bogus comment; or a comment,
+    script data or a raw text, and then its opener is noted, and nothing behind that ends it.
+    """
+    if not _is_outside_of_tags(text, data, place):
+        return False
+    for kind, opener in last.items():
+        if kind == _COMMENT:
+            end = text.find(b"-->", opener.start() + len(b"<!"), place)
+        else:
+            end = _end_of_all(text, data, place, opener)
+        if end < 0 or (kind == _SCRIPT and _COMMENT in last and _may_be_escaped(text, data, end)):
+            return False
+    return True
+
+
+def _is_outside_of_tags(text: bytes, data: int, place: int) -> bool:
+    """Prove that `place` is not inside a tag, doctype or bogus comment that begins behind `data`.
+
+    Had one been entered and not been left, then either
 
     * its `<` is the last one, and stands behind the last `>`; or
     * the last `>` stands inside a quoted attribute value. If that value has ended, its closing
@@ -197,16 +266,36 @@ def _proven_in_data_state(text: bytes, data: int, place: int) -> bool:
         between = text[behind:place]
         if b"<" in between or b'"' in between or b"'" in between:
             return False
-    return not (
-        _last_opens_value(b'"', text, data, place) or _last_opens_value(b"'", text, data, place)
-    )
+    for quote in (b'"', b"'"):
+        before = text.rfind(quote, data, place) - 1
+        while before >= data and text[before] in markup.WHITE_SPACE:
+            before -= 1
+        if before >= data and text[before] == _EQUALS:
+            return False
+    return True
 
 
-def _last_opens_value(quote: bytes, text: bytes, start: int, stop: int) -> bool:
-    before = text.rfind(quote, start, stop) - 1
-    while before >= start and text[before] in markup.WHITE_SPACE:
-        before -= 1
-    return before >= start and text[before] == ord("=")
+_EQUALS = ord("=")
+
+
+def _end_of_all(text: bytes, data: int, place: int, opener: re.Match[bytes]) -> int:
+    """Return the place of an end tag that ends whichever element of the opener's kind is open.
+
+    The opener is the last of its kind. No earlier start tag reaches beyond it, for it stands
+    outside of tags; its own reaches as far as it is read.
+    """
+    start = opener.start()
+    tag = markup.TAG.match(text, start, place)
+    if tag is None or not _is_outside_of_tags(text, data, start):
+        return -1
+    end = _ENDS[opener.lastindex or 0].search(text, tag.end(), place)
+    return -1 if end is None else end.start()
+
+
+def _may_be_escaped(text: bytes, data: int, place: int) -> bool:
+    """Tell whether script data may be escaped at `place`, where an end tag may not end it then."""
+    escape = text.rfind(b"<!--", data, place)
+    return escape >= 0 and text.find(b"-->", escape + len(b"<!"), place) < 0
 
 
 # Elements that can hold a shadow root, without `body`: a second `body` tag makes no element (DOM,

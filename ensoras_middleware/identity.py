@@ -10,6 +10,7 @@ import hmac
 import re
 from dataclasses import dataclass, field
 
+from ensoras_middleware.errors import hiding_variables
 from ensoras_middleware.outcome import Outcome
 
 _MAX_EMAIL_LENGTH = 254  # RFC 5321, section 4.5.3.1.3, without the angle brackets
@@ -39,15 +40,20 @@ def identity_hash(email: str, secret: str | bytes) -> str:
 
     Raises `TypeError` where `email` is not a `str`, or `secret` neither `str` nor `bytes`.
     """
+    wrong = None
     if not isinstance(email, str):
-        raise TypeError(f"email must be a str, not {type(email).__name__}")
-    if not isinstance(secret, (str, bytes)):
-        raise TypeError(f"secret must be a str or bytes, not {type(secret).__name__}")
+        wrong = f"email must be a str, not {type(email).__name__}"
+    elif not isinstance(secret, (str, bytes)):
+        wrong = f"secret must be a str or bytes, not {type(secret).__name__}"
+    if wrong is not None:
+        del email, secret  # error trackers show the variables of frames
+        raise TypeError(wrong)
     # As Python decodes bytes of the environment that are no UTF-8 (PEP 383).
     key = secret.encode("utf-8", "surrogateescape") if isinstance(secret, str) else secret
     return hmac.digest(key, email.lower().encode("utf-8", "surrogatepass"), "sha256").hex()
 
 
+@hiding_variables
 def verify_identity(email: str, hash: str, secret: str | bytes) -> bool:
     """Tell, in constant time, whether `hash` is the hash of `email` under `secret`.
 

@@ -96,6 +96,7 @@ class Injection(Placing):
         """Drop identify scripts with which the page arrives, as it may from a cache inside us."""
         logger.error(STRANGER)
         body = snippet.without_identify_scripts(body)
+        self._mention = body.find(self._widget.needle)
         fields = caching.never_reused(caching.with_vary_cookie(self._host_fields))
         self._host_fields = caching.with_content_length(fields, len(body))
         return body
@@ -187,11 +188,11 @@ class Injection(Placing):
             return held + chunk if held else chunk
 
     def _feed(self, held: bytes, chunk: bytes) -> bytes:
-        if self._blanker is not None:
-            chunk = self._blanker.feed(chunk)
-            if self._blanker.found:
-                logger.error(STRANGER)
-                self._blanker.found = False
+        assert self._blanker is not None  # since the stream was started
+        chunk = self._blanker.feed(chunk)
+        if self._blanker.found:
+            logger.error(STRANGER)
+            self._blanker.found = False
         data = held + chunk if held else chunk
         if self._scanner is None:
             return data
@@ -219,6 +220,7 @@ class Injection(Placing):
             for chunk in chunks:
                 if data := self.feed(chunk):
                     yield data
+                del data  # error trackers show the variables of frames
         except Exception:  # what was held back belongs before it
             if held := self.finish():
                 yield held

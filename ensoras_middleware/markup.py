@@ -36,15 +36,19 @@ TAG_NAME = rb"[a-zA-Z][^\t\n\f\r />]*+"
 def plain_attributes(value: bytes) -> bytes:
     """Return what matches attributes as nearly all are written, up to the `>` or `/>`.
 
-    Each `=` stands directly behind a name and before a quoted value, and outside of the values is
-    no `<`: what looks like the end is the end. `value` is a pattern of a value inside the quotes
-    `%s`.
+    Each `=` stands directly between a name and a value, and outside of quotes is no `<`: what looks
+    like the end is the end. `value` is a pattern of an `=` and what follows it; see `plain_value`.
     """
-    values = b"|".join(quote + value % quote + quote for quote in (b'"', b"'"))
-    return rb"""[^"'=/<>]*+(?:(?<![\t\n\f\r "'])=(?:%s)[^"'=/<>]*+|(?!))*+""" % values
+    return rb"""[^"'=/<>]*+(?:(?<![\t\n\f\r "'])(?:%s)[^"'=/<>]*+|(?!))*+""" % value
 
 
-PLAIN_ATTRIBUTES = plain_attributes(rb"[^%s]*+")
+def plain_value(quoted: bytes = rb"[^%s]*+", unquoted: bytes = rb"(?!)") -> bytes:
+    """Return what matches `=` and a value: `quoted` inside the quotes `%s`, `unquoted` without."""
+    quotes = [b"%s(?:%s)%s" % (one, quoted.replace(b"%s", one), one) for one in (b'"', b"'")]
+    return b"=(?:%s)" % b"|".join([*quotes, rb"%s(?=[\t\n\f\r >])" % unquoted])
+
+
+PLAIN_ATTRIBUTES = plain_attributes(plain_value())
 ATTRIBUTES = rb"(?:%s(?=/?>)|%s)" % (PLAIN_ATTRIBUTES, _ANY_ATTRIBUTES)
 
 TAG = re.compile(rb"<(?P<end>/?)(?P<name>%s)%s(?P<solidus>/?)>" % (TAG_NAME, ATTRIBUTES))
@@ -155,8 +159,8 @@ def script_data_end(
 
 def attribute_list(tag: re.Match[bytes]) -> list[tuple[bytes, bytes]]:
     """Return the attributes of a whole tag, as (lower-case name, value)."""
-    text = tag[0][tag.end("name") - tag.start() : -1]
-    return [(name.lower(), b"".join(value)) for name, *value in ATTRIBUTE.findall(text)]
+    found = ATTRIBUTE.findall(tag.string, tag.end("name"), tag.end() - 1)
+    return [(name.lower(), double or single or bare) for name, double, single, bare in found]
 
 
 def by_name(attributes: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
@@ -164,4 +168,4 @@ def by_name(attributes: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
     Source: WHATWG HTML, section 13.2.5.33 (attribute name state).
     """
-    return dict(reversed(attributes))
+    return dict(attributes[::-1])

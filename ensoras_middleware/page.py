@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import NamedTuple
 
 from ensoras_middleware.candidate import WidgetTag
@@ -23,16 +25,19 @@ _ADDRESS = re.compile(
     re.DOTALL | re.ASCII,
 )
 
-# Script elements, and what they do not run in.
+# Script elements, and what they do not run in. As in browsers, what nothing ends goes on to the end
+# of the page, and a script without `end` does not run: so nothing is searched twice.
 _SCRIPT = re.compile(
-    rb"<!--.*?-->|<(?P<inert>textarea|title|style|xmp|iframe|noembed|noframes|noscript|template)\b"
-    rb".*?</(?P=inert)\b|<script\b[^>]*>(?P<text>.*?)</script\b[^>]*>",
+    rb"<!--(?:-?>|.*?(?:--!?>|\Z))"
+    rb"|<(?P<inert>textarea|title|style|xmp|iframe|noembed|noframes|noscript|template)\b"
+    rb".*?(?:</(?P=inert)\b|\Z)"
+    rb"|<script\b[^>]*+(?:>(?P<text>.*?)(?:</script\b[^>]*+(?P<end>>)?|\Z))?",
     re.DOTALL | re.IGNORECASE,
 )
 
 _CALL = re.compile(r"\bEnsoras\s*\(\s*(?P<quote>['\"`])identify(?P=quote)")
-_STRING = r"""\s*['"]?\s*:\s*(?P<value>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')"""
-_KEY = r"""(?:[{,]|\A)\s*['"]?"""
+_STRING = r"""\s*+['"]?+\s*+:\s*+(?P<value>"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+')"""
+_KEY = r"""(?:[{,]|\A)\s*+['"]?+"""
 _EMAIL, _HASH = (re.compile(_KEY + name + _STRING) for name in ("email", "hash"))
 _HEX_ESCAPE = re.compile(r"\\x([0-9A-Fa-f]{2})")
 
@@ -83,10 +88,11 @@ class Page:
 
     def call_before(self, tag: Tag) -> IdentifyCall | None:
         """Return the identify call directly before a widget tag, but for white space."""
-        for call in self.calls:
-            if call.end <= tag.start and not self.body[call.end : tag.start].strip():
-                return call
-        return None
+        end = tag.start
+        while self.body[end - 1 : end].isspace():
+            end -= 1
+        index = bisect_left(self.calls, end, key=attrgetter("end"))
+        return next((call for call in self.calls[index : index + 1] if call.end == end), None)
 
 
 def read_page(body: bytes) -> Page:
@@ -111,7 +117,7 @@ def masked(email: str) -> str:
 
 
 def _call(script: re.Match[bytes]) -> IdentifyCall | None:
-    if script["text"] is None:
+    if script["end"] is None:
         return None
     identity = identity_of_script(script["text"])
     if identity is not None:

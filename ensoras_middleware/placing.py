@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from ensoras_middleware.scanner import Scanner
 
 
+# A page has one brand, or a few; whoever names more only wants each to be looked up and remembered.
+_MOST_BRANDS = 16
+
+
 class Place(NamedTuple):
     """Where something is put into a page, and what.
 
@@ -77,13 +81,19 @@ class Placing(Signing):
             self._because(Outcome.CSP_BLOCKED)
             self._email = None
         else:
-            self._scanner = _scanner_class()(self._widget.address)
+            self._scanner = self._new_scanner()
 
     def _look_for_body_end(self) -> None:
         """Begin to look for the end of the body too, where the widget can run."""
         self._nonce = embedding.nonce_of_widget(self._widget, self._host_fields)
         if self._nonce is not None:
-            self._scanner = _scanner_class()(self._widget.address, body_end=True)
+            self._scanner = self._new_scanner(body_end=True)
+
+    def _new_scanner(self, *, body_end: bool = False) -> Scanner:
+        widget = self._widget
+        return _scanner_class()(
+            widget.address, widget.needle, mention=self._mention, body_end=body_end
+        )
 
     def _next_place(self, scanner: Scanner, chunk: bytes) -> Place | None:
         """Return the place of the next script, or of the widget where a page has none."""
@@ -121,6 +131,8 @@ class Placing(Signing):
                 element = snippet.script_element(script, tag.nonce)
                 return Place(tag.start, element, script, tag.nonce)
             self._refused.add(tag.slug)
+            if len(self._refused) > _MOST_BRANDS:
+                self._scanner = None
         return None
 
     def _place_of_widget(self, body_end: BodyEnd) -> Place:

@@ -24,8 +24,8 @@ import re
 from ensoras_middleware import markup
 from ensoras_middleware.candidate import WidgetTag, read_widget_tag
 from ensoras_middleware.foreign import ForeignElements
-from ensoras_middleware.hops import HOPS, NESTED_HOPS, hops_to_body_end
-from ensoras_middleware.widget_tag import TAG_LIMIT, BodyEnd
+from ensoras_middleware.hops import HOPS, ICON, NESTED_HOPS, Hop, hops_to_body_end
+from ensoras_middleware.widget_tag import ADDRESS_PATH, TAG_LIMIT, BodyEnd
 
 # Chromium stops nesting elements at 512 (`kMaximumHTMLParserDOMTreeDepth`).
 DEPTH_LIMIT = 512
@@ -40,20 +40,28 @@ class Scanner:
     """Finds widget tags in the chunks of one page.
 
     `address` matches the whole address of a widget script; its first group is the slug. Without
-    it nothing is a widget tag. With `scripting` off, `noscript` is an element like others. With
-    `body_end`, the first end of the body is reported too, unless a widget tag stands before it.
+    it nothing is a widget tag. The tag's `src` holds `needle` as it is; `mention` is where the
+    first chunk does, if that is known. With `scripting` off, `noscript` is an element like others.
+    With `body_end`, the first end of the body is reported too, unless a widget tag stands before.
     """
 
     __slots__ = (
         "_address", "_awaited", "_behind_host", "_content", "_fed", "_foreign", "_held", "_hops",
-        "_in_select", "_kept", "_noscript", "_oversized", "_resume", "_scripting", "_tag",
-        "_templates", "doubt", "ended",
+        "_in_select", "_kept", "_mention", "_needle", "_noscript", "_oversized", "_resume",
+        "_scripting", "_step_until", "_tag", "_target", "_templates", "doubt", "ended",
     )  # fmt: skip
 
     def __init__(
-        self, address: re.Pattern[str] | None, *, scripting: bool = True, body_end: bool = False
+        self,
+        address: re.Pattern[str] | None,
+        needle: bytes = ADDRESS_PATH,
+        *,
+        mention: int = -1,
+        scripting: bool = True,
+        body_end: bool = False,
     ) -> None:
         self._address = address
+        self._needle = needle
         self._scripting = scripting
         self._hops = hops_to_body_end() if body_end else HOPS
         self.doubt: str | None = None  # why the scanner gave up
@@ -73,6 +81,9 @@ class Scanner:
         self._behind_host = False  # the text ends with a shadow host's start tag and white space
         self._in_select = False
         self._foreign = ForeignElements()
+        # Of the text that is read now: where it names the widget, if that is known, how far to
+        # hop, and how far to go step by step since no hop could be proven.
+        self._mention, self._target, self._step_until = mention, -1, 0
 
     @property
     def released(self) -> int:
@@ -100,6 +111,7 @@ class Scanner:
         start = position = self._resume
         self._resume = 0
         self._kept, self._held, self._awaited, self._tag = b"", 0, b"<", None
+        self._target, self._step_until = -1, 0
         while position != _END_OF_TEXT:
             if self._content is not None:
                 position = self._text_content(text, position)
@@ -107,6 +119,7 @@ class Scanner:
                 position = self._foreign_content(text, position)
             else:
                 position = self._html_content(text, position)
+        self._mention = -1
         # ESC changes the meaning of the bytes behind it in the ISO-2022 encodings, which a page
         # can choose for itself in a `meta` element.
         if text.find(b"\x1b", start, self._resume if self._tag else len(text)) >= 0:
@@ -126,13 +139,13 @@ class Scanner:
     # HTML content ---------------------------------------------------------------------------
 
     def _html_content(self, text: bytes, position: int) -> int:
-        hops = NESTED_HOPS if self._templates or self._in_select else self._hops
-        opener = hops.next_opener(text, position)
+        place, opener, _ = self._hop(text, position)
+        if place > 0:
+            self._oversized = False  # that was the tag with which the text begins
         if opener is None:
-            place = hops.broken_off(text, position)
             self._see_shadow_host(text, position, place)
             return self._keep(text, place)
-        place, name = opener.start(), opener["name"].lower()
+        name = opener[1].lower()
         if name == b"!--":
             return self._comment(text, place)
         if name == b"template":
@@ -143,6 +156,24 @@ class Scanner:
         if tag is None:
             return self._keep(text, place)
         return self._opener_tag(text, name, tag)
+
+    def _hop(self, text: bytes, position: int) -> Hop:
+        hops = NESTED_HOPS if self._templates or self._in_select else self._hops
+        if self._target < position:
+            self._target = self._last_tag_before_mention(text, position)
+        if position >= self._step_until:
+            hop = place, _, proven = hops.next(text, position, self._target)
+            if proven:
+                return hop
+            self._step_until = place
+        return hops.step(text, position)
+
+    def _last_tag_before_mention(self, text: bytes, position: int) -> int:
+        """Return how far to hop: only what the tag there begins can name the widget next."""
+        mention = self._mention
+        if mention < position:
+            mention = text.find(self._needle, position)
+        return text.rfind(b"<", position, mention if mention >= 0 else len(text))
 
     def _see_shadow_host(self, text: bytes, position: int, place: int) -> None:
         behind_host = HOPS.behind_shadow_host(text, position, place)
@@ -204,7 +235,9 @@ class Scanner:
         found = None
         if name == b"script" and not oversized and _INERT not in self._templates:
             place = self._fed - len(text) + tag.start()
-            found = read_widget_tag(tag, self._address, place) if self._address else None
+            found = (
+                read_widget_tag(tag, self._address, self._needle, place) if self._address else None
+            )
         if found is None:
             return tag.end()
         if _UNSURE in self._templates:
@@ -258,6 +291,9 @@ class Scanner:
     # Foreign content ------------------------------------------------------------------------
 
     def _foreign_content(self, text: bytes, position: int) -> int:
+        if not (self._foreign.in_html_element or self._foreign.at_integration_point):
+            icon = ICON.match(text, position)
+            position = icon.end() if icon else position
         start = text.find(b"<", position)
         if start < 0:
             return _END_OF_TEXT

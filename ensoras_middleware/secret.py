@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ensoras_middleware.errors import ConfigurationError
+from ensoras_middleware.errors import ConfigurationError, hiding_variables
 from ensoras_middleware.log import logger
 from ensoras_middleware.widget_tag import SLUG
 
@@ -32,9 +32,10 @@ _MIN_BYTES = 16  # half of SHA-256; the dashboard's secrets are longer
 _PLACEHOLDER = re.compile(
     rb"""\W*(?:(?:put|enter)[\W_])?(?:your|change|replace|insert|paste|todo)(?:[\W_]|me).*
     | [$]?\{.*\} | [$%]\w+%? | <.*> | \*+ | ENSORAS_WIDGET_SECRET | \W*your\w*secret\W*""",
-    re.IGNORECASE | re.DOTALL | re.VERBOSE,
+    re.IGNORECASE | re.VERBOSE,
 )
-_CONTROL = re.compile(rb"[\x00-\x1f\x7f]|\A\xef\xbb\xbf|\A\xff\xfe|\A\xfe\xff")
+# In UTF-16 every other byte of an ASCII text is NUL.
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]|\xef\xbb\xbf")
 
 # A file that was written this recently may be written again within its clock's resolution.
 _SETTLED_AFTER_NS = 2_000_000_000
@@ -51,11 +52,9 @@ def checked_secret(value: object, setting: str = _SETTING) -> bytes:
     """
     if not isinstance(value, str | bytes):
         raise UnusableSecret(f"{setting} must be text, not {type(value).__name__}: {_REMEDY}.")
-    try:
-        # As Python decodes bytes of the environment that are no UTF-8 (PEP 383).
-        secret = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
-    except UnicodeEncodeError:
-        raise UnusableSecret(f"{setting} holds what is no character: {_REMEDY}.") from None
+    secret = _encoded(value) if isinstance(value, str) else value
+    if secret is None:
+        raise UnusableSecret(f"{setting} holds what is no character: {_REMEDY}.")
     if not secret.strip():
         raise UnusableSecret(f"{setting} is blank: {_REMEDY}.")
     if secret != secret.strip():
@@ -74,6 +73,14 @@ def checked_secret(value: object, setting: str = _SETTING) -> bytes:
             f"{setting} is shorter than {_MIN_BYTES} bytes, so it is not the widget's: {_REMEDY}."
         )
     return secret
+
+
+def _encoded(value: str) -> bytes | None:
+    try:
+        # As Python decodes bytes of the environment that are no UTF-8 (PEP 383).
+        return value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # it holds the secret, so no other error may hold it
+        return None
 
 
 def secret_from_environment() -> bytes | None:
@@ -138,6 +145,7 @@ def _checked_slug(slug: object) -> str:
     return slug
 
 
+@hiding_variables
 def secret_from_file(path: str | os.PathLike[str]) -> SecretFile:
     """Return a `secret` that is read from a file, and read again when the file has changed.
 

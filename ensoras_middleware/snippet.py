@@ -39,8 +39,9 @@ _OWN_SCRIPT = re.compile(
     % (re.escape(_BEFORE), re.escape(_AFTER))
 )
 
-# How far before the widget's address an identify script is looked for.
-_REACH = 4 * TAG_LIMIT
+# How far before the widget's address an identify script is looked for: as far as the tag may reach,
+# and as far again, more than the longest script.
+_REACH = 2 * TAG_LIMIT
 
 _CALL_START = _BEFORE + b"{"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ensoras_middleware.log import ON_OUTCOME_FAILED, PROBLEMS, kind_and_place, logger
+from ensoras_middleware.log import ON_OUTCOME_FAILED, PROBLEMS, is_debugging, kind_and_place, logger
 from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.secret import CheckedSource
 
@@ -53,7 +53,8 @@ class Widget:
 
     def tell(self, outcome: Outcome) -> None:
         """Tell the outcome of a response, once for each, to the log and to `on_outcome`."""
-        logger.debug("%s", outcome.value)
+        if is_debugging():  # `value` and a call that logs nothing take as long as a short find
+            logger.debug("%s", outcome.value)
         if self.on_outcome is not None:
             try:
                 self.on_outcome(outcome)

@@ -50,7 +50,10 @@ class EnsorasMiddleware:
 
     def __init__(self, app: WSGIApplication, **options: Unpack[Options]) -> None:
         self.app = app
-        self._widget = widget_from_keywords(options)
+        try:
+            self._widget = widget_from_keywords(options)
+        finally:
+            del options  # with the secret: error trackers show the variables of an error's frames
         if self._widget is not None:
             if self._widget.get_email is None:
                 raise ConfigurationError(
@@ -80,8 +83,9 @@ class _Response:
     """The answer to one request: what the host starts, writes and yields."""
 
     __slots__ = (
-        "_environ", "_error", "_hides_preconditions", "_injection", "_iterable", "_iterator",
-        "_method", "_path", "_server_start", "_server_write", "_start", "_widget", "passing",
+        "_environ", "_error", "_first", "_hides_preconditions", "_injection", "_iterable",
+        "_iterator", "_method", "_path", "_server_start", "_server_write", "_start", "_widget",
+        "passing",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +105,7 @@ class _Response:
         self._injection: Injection | None = None
         self._iterable: Iterable[bytes] = ()
         self._iterator: Iterator[bytes] = _NOTHING
+        self._first: bytes | None = None  # what it gave before the server asked
         self._error: Exception | None = None  # the host's, behind what it had sent before
 
     # What the host calls --------------------------------------------------------------------
@@ -156,13 +161,27 @@ class _Response:
             (body,) = iterable
             changed = self._whole(self._injection, body)
             return iterable if changed is body else [changed]
+        if self._start is not None:
+            self._begin()
         return self
 
+    def _begin(self) -> None:
+        """Start the answer before it is returned, as the host has: Granian looks no later."""
+        try:
+            self._first = next(iter(self), None)
+        except BaseException:
+            self.close()  # the server does not get what it would have to close
+            raise
+
     def __iter__(self) -> Iterator[bytes]:
-        self._iterator = iter(self._iterable)
+        if self._iterator is _NOTHING:
+            self._iterator = iter(self._iterable)
         return self
 
     def __next__(self) -> bytes:
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
         if self._error is not None:
             raise self._error
         while not self.passing:

@@ -10,25 +10,20 @@ import asyncio
 import contextlib
 import os
 import shutil
-import signal
-import socket
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from adapters import ALICE, PAGE, SLUG, TAG
+from servers import PATIENCE, Site, running_site
 
 from ensoras_middleware import secret_from_file
 
 POLICY = "script-src https://app.ensoras.com"
 FIELDS = {"Content-Type": "text/html", "Content-Security-Policy": POLICY}
 CUT = PAGE.index(TAG) + 20  # inside of the widget tag
-PATIENCE = 30  # seconds until something that hangs is given up
 
 # Where a site finds its secrets, and is told to go on with a stream.
 FILES = Path(os.environ.get("ENSORAS_TEST_FILES", "."))
@@ -178,54 +173,19 @@ def asgi_app() -> Any:
     return app
 
 
-GUNICORN = "-m gunicorn -w 2 -k gthread --threads 4 --keep-alive 60"
-UVICORN = "-m uvicorn --lifespan off --timeout-keep-alive 60"
+# What serves the site, with which options, and in how many processes.
 SERVERS = {
-    "gunicorn": GUNICORN + " --bind fd://{fd} rotation_sites:wsgi_app()",
-    "uvicorn": UVICORN + " --fd {fd} --factory rotation_sites:asgi_app",
+    "gunicorn-gthread": ("wsgi_app", "-w 2 --keep-alive 60", 2),
+    "uvicorn-httptools": ("asgi_app", "--lifespan off --timeout-keep-alive 60", 1),
 }
-PROCESSES = {"gunicorn": 2, "uvicorn": 1}
-
-
-@dataclass
-class Site:
-    """A server that runs, and what it was seen to do."""
-
-    server: str
-    address: tuple[str, int]
-    files: Path
-    processes: set[str] = field(default_factory=set)
-
-    @property
-    def log(self) -> str:
-        return (self.files / "log").read_text()
 
 
 @contextlib.contextmanager
-def running_site(server: str, files: Path) -> Iterator[Site]:
-    """Run the site behind this server, in processes of its own."""
+def running_rotation(server: str, files: Path) -> Iterator[Site]:
+    """Run the site behind this server."""
     prepare(files)
-    # The socket listens before the server does, so that nobody has to wait or to guess a port.
-    with socket.create_server(("127.0.0.1", 0)) as listening, (files / "log").open("wb") as log:
-        command = SERVERS[server].format(fd=listening.fileno())
-        process = subprocess.Popen(
-            [sys.executable, *command.split()],
-            cwd=Path(__file__).parent,
-            env={**os.environ, "ENSORAS_TEST_FILES": str(files)},
-            pass_fds=[listening.fileno()],
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        address = listening.getsockname()
-    try:
-        deadline = time.monotonic() + PATIENCE
+    app, options, processes = SERVERS[server]
+    with running_site(server, f"rotation_sites:{app}", files, *options.split()) as site:
         # None starts without a secret, so all must have started before the first change.
-        while len([*files.glob("ready-*")]) < PROCESSES[server]:
-            assert time.monotonic() < deadline, (files / "log").read_text()
-            time.sleep(0.01)
-        yield Site(server, address, files)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        site.wait_for("ready-*", processes)
+        yield site

@@ -15,7 +15,6 @@ from check_command import Command, assert_safe, command, site
 from check_sites import OF_ALICE, OF_BOB, SESSIONS, hash_of
 from test_cli import COMMAND, PASSED_ON, Terminal
 
-import ensoras_middleware
 from ensoras_middleware.check import command as module
 from ensoras_middleware.check.credentials import Credentials
 from ensoras_middleware.check.finding import Finding, Status
@@ -332,19 +331,3 @@ def test_second_thoughts(site: str) -> None:
     terminal.interrupt(b"\x03")
     assert terminal.end() == 130
     assert b"Traceback" not in terminal.screen
-
-
-# Installation ----------------------------------------------------------------------------------
-
-
-def test_without_the_extra(tmp_path: Path) -> None:
-    """Without its dependencies it says how to install them."""
-    package = Path(ensoras_middleware.__file__).parent
-    (tmp_path / "ensoras_middleware").symlink_to(package)
-    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.argv[0] = 'x'; "
-    code += f"from ensoras_middleware.cli import main; sys.exit(main(['check', {URL!r}]))"
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, timeout=60
-    )
-    assert (done.stdout, done.returncode) == ("", 2)
-    assert "pip install 'ensoras-middleware[check]'" in done.stderr

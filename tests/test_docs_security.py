@@ -1,7 +1,10 @@
-"""What docs/security.md says that this middleware cannot know, as it is."""
+"""What docs/security.md says: what this middleware cannot know, and the tests that it names."""
 
 from __future__ import annotations
 
+import ast
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,3 +72,42 @@ def whose_after(visitor: Visitor, answer: Any) -> str | None:
     if answer.is_redirect:
         return visitor.seen(answer.headers["Location"])
     return whose(answer.content)
+
+
+# The list of properties ---------------------------------------------------------------------------
+
+ROOT = Path(__file__).parent.parent
+SECTION = re.compile(r"## What is promised, and what holds it\n(.*?)\n## ", re.DOTALL)
+
+
+def lines_of_the_list() -> list[str]:
+    section = SECTION.search((ROOT / "docs/security.md").read_text())
+    assert section is not None
+    lines = [line for line in section[1].splitlines() if line.startswith("| ")]
+    return [line for line in lines if not line.startswith(("| **", "| property", "| ---"))]
+
+
+def names_in(file: Path) -> set[str]:
+    """Return the tests of a file, as pytest names them."""
+    names = set()
+    for node in ast.parse(file.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+            inner = getattr(node, "body", [])
+            names |= {
+                f"{node.name}::{one.name}" for one in inner if isinstance(one, ast.FunctionDef)
+            }
+    return names
+
+
+def test_every_property_has_a_test_that_exists() -> None:
+    """By its file, or by its name in it."""
+    lines = lines_of_the_list()
+    assert len(lines) >= 20
+    for line in lines:
+        tests = re.findall(r"`(tests/[^`]+)`", line)
+        assert tests, line
+        for test in tests:
+            file, _, name = test.partition("::")
+            assert (ROOT / file).is_file(), test
+            assert not name or (name in names_in(ROOT / file) and "est" in name), test

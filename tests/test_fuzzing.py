@@ -24,6 +24,8 @@ from tests.adapters import ALICE, BOB, Answer, identify_script
 
 ROOT = Path(__file__).parent.parent
 
+pytestmark = pytest.mark.no_cover  # it would take three times as long
+
 Make = Callable[[Random], bytes]
 
 

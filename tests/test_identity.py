@@ -12,7 +12,6 @@ import json
 import shutil
 import string
 import subprocess
-import time
 import traceback
 from random import Random
 from types import SimpleNamespace
@@ -119,6 +118,10 @@ class TestHash:
         assert identity_hash(message, key) == expected
         assert identity_hash(message, key.encode()) == expected
 
+    def test_bytes_that_are_no_utf_8(self) -> None:
+        """A secret of the environment signs as the bytes it was there, which Python escapes."""
+        assert identity_hash(ALICE, "\udcff" * 16) == identity_hash(ALICE, b"\xff" * 16)
+
     @given(st.text(), st.text())
     def test_equals_the_python_snippet_for_any_string(self, email: str, secret: str) -> None:
         """Nothing is stripped, checked or refused: that is the business of `canonical_email`."""
@@ -199,7 +202,7 @@ class TestVerify:
         calls = [ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)]
         assert calls.count("hmac.compare_digest") == 1
         assert not [node for node in nodes if isinstance(node, ast.Compare)]
-        assert verify_identity.__globals__["hmac"] is hmac
+        assert inspect.unwrap(verify_identity).__globals__["hmac"] is hmac
 
 
 class TestIdentity:
@@ -254,6 +257,7 @@ ACCEPTED = [
     (long_email(254), long_email(254)),
     (f"  {long_email(254)}\r\n", long_email(254)),
     ("a@b", "a@b"),
+    ("XX@example.XX", "xx@example.xx"),
     ("A@[127.0.0.1]", "a@[127.0.0.1]"),
     ("o'brien+x&y@example.com", "o'brien+x&y@example.com"),
     (f"{SAFE}@{SAFE}", f"{SAFE}@{SAFE}".lower()),
@@ -369,15 +373,3 @@ def test_an_address_known_to_be_unverified_is_not_read(verified: object) -> None
         email_of(user, trusted=False)
     assert reason.value.outcome == Outcome.UNVERIFIED
     assert email_of(user, trusted=True) == "a@b.c"
-
-
-def test_blanking_takes_time_linear_in_the_stream() -> None:
-    """Thousands of identities in one chunk cost what they cost in many."""
-    script = identify_script(Identity(ALICE, ALICES_HASH))
-
-    def seconds(count: int) -> float:
-        start = time.process_time()
-        assert ALICE.encode() not in IdentityBlanker().feed(script * count)
-        return time.process_time() - start
-
-    assert any(seconds(8000) < 8 * seconds(2000) for _ in range(5))

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+import ensoras_middleware
+
 ROOT = Path(__file__).parent.parent
 PACKAGES = {
     "ensoras_middleware": ROOT / "ensoras_middleware",
@@ -210,6 +212,13 @@ print(*sorted(roots - set(sys.stdlib_module_names) - {{"__main__"}}))
 """
         output = checked(sys.executable, "-I", "-S", "-W", "error", "-c", code)
         assert output.split() == ["ensoras_middleware"]
+
+    def test_what_is_not_loaded_yet_is_listed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An interactive shell completes the names of the package."""
+        for name in ensoras_middleware.__all__:
+            monkeypatch.delitem(vars(ensoras_middleware), name, raising=False)
+        assert set(ensoras_middleware.__all__) <= set(dir(ensoras_middleware))
+        assert not hasattr(ensoras_middleware, "unknown")
 
 
 # Clean environments -------------------------------------------------------------------------------

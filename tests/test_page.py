@@ -48,6 +48,29 @@ def test_own_script(between: bytes) -> None:
     assert page.call_before(page.tags[0]) is call
 
 
+@pytest.mark.parametrize(
+    ("before", "calls"),
+    [
+        (b"<!-->", 1),
+        (b"<!--->", 1),
+        (b"<!-- --!>", 1),
+        (b"<!-- ", 0),
+        (b"<!--", 0),
+        (b"<title>", 0),
+        (b"<template></textarea>", 0),
+    ],
+)
+def test_call_behind_what_may_be_open(before: bytes, calls: int) -> None:
+    """As in browsers, what nothing ends goes on to the end of the page."""
+    assert len(read_page(before + OWN).calls) == calls
+
+
+@pytest.mark.parametrize("end", [b"", b"</script", b"</script "])
+def test_call_that_is_not_ended(end: bytes) -> None:
+    """It does not run."""
+    assert read_page(OWN.replace(b"</script>", end)).calls == ()
+
+
 @pytest.mark.parametrize("between", [b"<p>", b"<!-- -->"])
 def test_call_elsewhere(between: bytes) -> None:
     page = read_page(OWN + between + TAG + OWN)

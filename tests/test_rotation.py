@@ -15,16 +15,14 @@ import pytest
 from adapters import ALICE, PAGE, TAG, identify_script
 from rotation_sites import (
     AT_ONCE,
-    PATIENCE,
     POLICY,
-    PROCESSES,
     SERVERS,
     WAYS,
-    Site,
     replaced,
-    running_site,
+    running_rotation,
     secret_number,
 )
+from servers import PATIENCE, Site
 
 pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("servers")]
 
@@ -36,7 +34,7 @@ CLIENTS = 4
 def site(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
-    with running_site(request.param, tmp_path_factory.mktemp("rotation")) as site:
+    with running_rotation(request.param, tmp_path_factory.mktemp("rotation")) as site:
         yield site
 
 
@@ -114,7 +112,6 @@ class Load:
                     first = min(first, read.get(process, 0))
                 number = signed_with(answer, range(first, self.begun + 1))
                 self._read[process] = max(self._read[process], number)
-                self.site.processes.add(process)
                 wrong = None
             except Exception as error:
                 wrong = repr(error)
@@ -150,7 +147,7 @@ def test_a_rotation_under_load(site: Site, way: str) -> None:
     assert not warned if way in AT_ONCE else warned or way == "rewritten"
     assert "Traceback" not in log
     assert not re.search(r"secret \d{4}|[0-9a-f]{64}|@example\.com", log)
-    assert len(site.processes) <= PROCESSES[site.server]
+    assert len([*site.files.glob("ready-*")]) == SERVERS[site.server][-1]
 
 
 def test_an_open_stream_keeps_its_secret(site: Site) -> None:

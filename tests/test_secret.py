@@ -16,7 +16,12 @@ from typing import Any
 import pytest
 
 from ensoras_middleware import ConfigurationError, EnsorasError, secret_from_file
-from ensoras_middleware.secret import SecretFile, checked_secret, secret_source
+from ensoras_middleware.secret import (
+    SecretFile,
+    checked_secret,
+    secret_from_environment,
+    secret_source,
+)
 
 OLD = b"the old secret of the acme widget"
 NEW = b"a new secret of  the acme widget!"
@@ -32,6 +37,7 @@ UNUSABLE = {
     "white space": (b" \r\n\t\n", "is blank"),
     "short": (b"0123456789abcde\n", "is shorter than 16 bytes"),
     "placeholder": (b"YOUR_WIDGET_SECRET\n", "is still a placeholder"),
+    "name of the variable": (b"ENSORAS_WIDGET_SECRET", "is still a placeholder"),
     "two trailing newlines": (OLD + b"\n\n", "has white space around it"),
     "space before": (b" " + OLD, "has white space around it"),
     "space before the newline": (OLD + b" \n", "has white space around it"),
@@ -103,12 +109,15 @@ class TestContent:
         """A file holds the secret of one widget; whoever asks says which."""
         assert secret_from_file(path)(slug) == OLD
 
+    @pytest.mark.parametrize("form", [str, Path])
     @pytest.mark.parametrize(("content", "cause"), UNUSABLE.values(), ids=UNUSABLE)
-    def test_unusable_at_construction(self, path: Path, content: bytes, cause: str) -> None:
+    def test_unusable_at_construction(
+        self, path: Path, content: bytes, cause: str, form: Callable[[Path], Any]
+    ) -> None:
         """A site does not start with a file that holds no secret."""
         path.write_bytes(content)
         with pytest.raises(ConfigurationError, match=cause) as caught:
-            secret_from_file(path)
+            secret_from_file(form(path))
         assert str(caught.value).startswith("ENSORAS_WIDGET_SECRET_FILE ")
         assert "Ensoras dashboard" in str(caught.value)
         assert OLD.decode() not in str(caught.value)
@@ -340,6 +349,10 @@ REFUSED = [
     ("0123456789abcde", "is shorter than 16 bytes"),
     (b"0123456789abcde", "is shorter than 16 bytes"),
     ("é" * 7, "is shorter than 16 bytes"),
+    ('"0123456789abcdef"', "has quotes around it"),
+    ("'0123456789abcdef'", "has quotes around it"),
+    ('""', "has quotes around it"),
+    ('"', "is shorter than 16 bytes"),
     ("YOUR_SECRET", "is still a placeholder"),
     ("your-widget-secret", "is still a placeholder"),
     ("<your widget secret>", "is still a placeholder"),
@@ -356,19 +369,33 @@ REFUSED = [
     ("$ENSORAS_SECRET_OF_MINE", "is still a placeholder"),
     ("%ENSORAS_SECRET_OF_MINE%", "is still a placeholder"),
     ("PUT_YOUR_SECRET_HERE", "is still a placeholder"),
+    ("enter your widget secret", "is still a placeholder"),
     ("\ud800" * 20, "holds what is no character"),
     ("{{ ensoras_widget_secret }}", "is still a placeholder"),
     ("YourWidgetSecret", "is still a placeholder"),
+    ("[YourWidgetSecret]", "is still a placeholder"),
+    ("YOURSECRET", "is still a placeholder"),
+    ("changeme", "is still a placeholder"),
+    ("<the secret of acme>", "is still a placeholder"),
+    ("<>", "is still a placeholder"),
+    ("{}", "is still a placeholder"),
+    ("$", "is shorter than 16 bytes"),
     ("*" * 32, "is still a placeholder"),
     (b"\xef\xbb\xbf0123456789abcdef", "holds a byte order mark"),
     ("0123456789abcdef".encode("utf-16"), "holds a byte order mark"),
     ("0123456789abcdef\n0123456789abcdef", "holds a byte order mark, a line break"),
-    ("0123456789abcdef\x7f0", "another control character"),
+    ("0123456789abcdef".encode("utf-16-be"), "holds a byte order mark"),
+    *((f"0123456789abcdef{one}0", "another control character") for one in "\0\x1f\x7f"),
     (None, "must be text, not NoneType"),
     (1234567890123456, "must be text, not int"),
     (bytearray(OLD), "must be text, not bytearray"),
     ([OLD], "must be text, not list"),
 ]
+
+
+HALF_OPEN = ["{}0123456789abcdef", "*0123456789abcdef"]
+HALF_OPEN += [f"{one}0123456789abcdef" for one in "{<\"'"]
+HALF_OPEN += [f"0123456789abcdef{one}" for one in "}>\"'0"]
 
 
 class TestChecked:
@@ -396,6 +423,10 @@ class TestChecked:
             ("insertion-0123456789", b"insertion-0123456789"),
             ("changes0123456789abcdef", b"changes0123456789abcdef"),
             ("6f70656e7373e5a1" * 4, b"6f70656e7373e5a1" * 4),
+            ("\ufec0" * 6, b"\xef\xbb\x80" * 6),  # begins as a byte order mark does
+            ("topsecrettopsecret", b"topsecrettopsecret"),
+            ("yourselfyourselfyour", b"yourselfyourselfyour"),
+            *((one, one.encode()) for one in HALF_OPEN),
         ],
     )
     def test_accepted(self, value: str | bytes, signing: bytes) -> None:
@@ -408,6 +439,35 @@ class TestChecked:
             checked_secret("")
         with pytest.raises(ValueError, match="ENSORAS_WIDGET_SECRET"):
             checked_secret("")
+
+
+class TestEnvironment:
+    @pytest.mark.parametrize(
+        ("secret", "file", "expected"),
+        [(None, None, None), (OLD, None, OLD), (None, NEW + b"\n", NEW)],
+    )
+    def test_it_gives_one_or_none(
+        self,
+        path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        secret: bytes | None,
+        file: bytes | None,
+        expected: bytes | None,
+    ) -> None:
+        """The secret itself, or the file that holds it."""
+        if secret is not None:
+            monkeypatch.setenv("ENSORAS_WIDGET_SECRET", secret.decode())
+        if file is not None:
+            path.write_bytes(file)
+            monkeypatch.setenv("ENSORAS_WIDGET_SECRET_FILE", str(path))
+        assert secret_from_environment() == expected
+
+    def test_both(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It would not be known which one is meant."""
+        monkeypatch.setenv("ENSORAS_WIDGET_SECRET", OLD.decode())
+        monkeypatch.setenv("ENSORAS_WIDGET_SECRET_FILE", str(path))
+        with pytest.raises(ConfigurationError, match="are both set"):
+            secret_from_environment()
 
 
 async def asynchronous(slug: str) -> bytes:
@@ -460,14 +520,24 @@ class TestSource:
         """A callable is asked every time, with the slug; it is not called before."""
         asked = []
 
-        def secret(slug: str) -> bytes | None:
+        def secret(slug: str) -> str | None:
             asked.append(slug)
-            return OLD if slug == "acme" else None
+            return OLD.decode() if slug == "acme" else None
 
         source = secret_source(secret)
         assert asked == []
         assert [source("acme"), source("other"), source("acme")] == [OLD, None, OLD]
         assert asked == ["acme", "other", "acme"]
+
+    def test_a_file_is_not_looked_at_twice(self, path: Path) -> None:
+        """What a file holds is checked when it is read, not for every page."""
+        source = secret_from_file(path)
+        assert secret_source(source) is source
+
+    def test_a_callable_that_did_not_look_asynchronous(self) -> None:
+        """Its coroutine is closed, so that Python does not warn of it."""
+        with pytest.raises(ConfigurationError, match="must be text, not coroutine"):
+            secret_source(lambda slug: asynchronous(slug))("acme")  # type: ignore[arg-type]
 
     @pytest.mark.parametrize(
         "secret",

@@ -8,17 +8,13 @@ goes wrong without us.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import hmac
 import importlib.util
 import os
 import re
 import select
-import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -27,6 +23,7 @@ from typing import Any
 
 import h11
 import pytest
+from servers import PATIENCE, Site, running_site
 
 from ensoras_middleware import Identity
 from ensoras_middleware.snippet import identify_script
@@ -40,7 +37,6 @@ CUT = PAGE.index(TAG) + 20  # inside the widget tag
 EMAILS = {"alice": "alice@example.com", "bob": "bob@example.com"}
 EXCLUDED = "/excluded"
 OPTIONS: dict[str, Any] = {"slug": "acme", "secret": SECRET, "exclude": [EXCLUDED]}
-PATIENCE = 15  # seconds until something that hangs is given up
 
 # Where a host and a test tell each other how far they are.
 FILES = Path(os.environ.get("ENSORAS_TEST_FILES", "."))
@@ -204,21 +200,6 @@ def django_app() -> Any:
 
 # --- The servers -----------------------------------------------------------------------------
 
-WAITRESS = """
-import socket, sys, waitress, test_servers
-app = getattr(test_servers, sys.argv[1])()
-waitress.serve(app, sockets=[socket.socket(fileno=int(sys.argv[2]))])
-"""
-
-SERVERS = {
-    "gunicorn-sync": "-m gunicorn --bind fd://{fd} test_servers:{app}()",
-    "gunicorn-gthread": "-m gunicorn -k gthread --threads 4 --bind fd://{fd} test_servers:{app}()",
-    "waitress": "-c {waitress} {app} {fd}",
-    "uvicorn-h11": "-m uvicorn --http h11 --fd {fd} --factory test_servers:{app}",
-    "uvicorn-httptools": "-m uvicorn --http httptools --fd {fd} --factory test_servers:{app}",
-    "hypercorn": "-m hypercorn --bind fd://{fd} asgi:test_servers:{app}()",
-}
-
 # Whatever the host does, they close: the one always, the other after a stream and a 304.
 CLOSING = {"gunicorn-sync", "waitress"}
 
@@ -233,30 +214,11 @@ SITES = [
     ("uvicorn-httptools", "starlette"),
     ("hypercorn", "starlette"),
     ("hypercorn", "django"),
+    ("granian-wsgi", "plain"),
+    ("granian-wsgi", "flask"),
+    ("granian-asgi", "starlette"),
+    ("granian-asgi", "django"),
 ]
-
-
-@dataclass
-class Site:
-    """A server that runs."""
-
-    server: str
-    address: tuple[str, int]
-    files: Path
-
-    @property
-    def log(self) -> str:
-        return (self.files / "log").read_text()
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(self.address, timeout=PATIENCE)
-
-    def wait_for(self, name: str) -> None:
-        """Wait for the file by which the host says how far it is."""
-        deadline = time.monotonic() + PATIENCE
-        while not (self.files / name).exists():
-            assert time.monotonic() < deadline, f"never {name}; {self.log}"
-            time.sleep(0.01)
 
 
 @pytest.fixture(scope="module", params=SITES, ids="-".join)
@@ -267,25 +229,8 @@ def site(
     if server == "uvicorn-httptools" and importlib.util.find_spec("httptools") is None:
         pytest.skip("httptools is not installed")
     files = tmp_path_factory.mktemp("site")
-    # The socket listens before the server does, so that nobody has to wait or to guess a port.
-    with socket.create_server(("127.0.0.1", 0)) as listening, (files / "log").open("wb") as log:
-        words = {"app": f"{app}_app", "fd": listening.fileno(), "waitress": WAITRESS}
-        process = subprocess.Popen(
-            [sys.executable, *(word.format(**words) for word in SERVERS[server].split())],
-            cwd=Path(__file__).parent,
-            env={**os.environ, "ENSORAS_TEST_FILES": str(files)},
-            pass_fds=[listening.fileno()],
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        address = listening.getsockname()
-    try:
-        yield Site(server, address, files)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    with running_site(server, f"test_servers:{app}_app", files) as site:
+        yield site
 
 
 @dataclass
@@ -441,7 +386,7 @@ def test_a_host_that_breaks_off_is_seen_to(site: Site, user: str | None) -> None
     answers = []
     for path in ("/breaks", f"{EXCLUDED}/breaks"):
         with site.connect() as client:
-            client.sendall(request_of(path, user, "1.1"))
+            client.sendall(request_of(path, user, "1.1", "Connection: close"))
             answers.append(rest_of(client))
     answer, without_us = answers
     assert answer.partition(b"\r\n\r\n")[2].replace(b"\r\n", b"")

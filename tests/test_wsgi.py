@@ -25,6 +25,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.wrappers import Request
 
 from ensoras_middleware import Identity
+from ensoras_middleware.caching import NEVER_REUSED
 from ensoras_middleware.snippet import MARK, identify_script
 from ensoras_middleware.wsgi import EnsorasMiddleware
 
@@ -1166,6 +1167,43 @@ def test_a_chunk_leaves_before_the_next_is_asked_for(user: str | None) -> None:
         for part, chunk in zip(parts, expected, strict=True)
         for event in (("host", part), ("server", chunk))
     ]
+
+
+@pytest.mark.parametrize("user", ["alice", None])
+@pytest.mark.parametrize(
+    "chunks",
+    [(PAGE[:HALF], PAGE[HALF:]), (b"", PAGE[:HALF], b"", PAGE[HALF:]), (PAGE,), (b"",), ()],
+    ids=len,
+)
+def test_an_answer_starts_before_it_is_returned(
+    chunks: tuple[bytes, ...], user: str | None
+) -> None:
+    """As the host's did: Granian takes status and header fields then, and no later ones."""
+
+    def host(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        start_response("404 Not Found", list(HTML))
+        return iter(chunks)
+
+    started: list[Any] = []
+    iterable = identifying(host)(environ_of(user), lambda *start: started.append(start) or print)
+    ((status, headers),) = started
+    assert status == "404 Not Found"
+    assert ("Content-Type", "text/html; charset=utf-8") in headers
+    assert (("Cache-Control", NEVER_REUSED) in headers) is (user is not None and any(chunks))
+    assert b"".join(iterable) == page_of(user, b"".join(chunks))
+
+
+def test_an_error_before_the_answer_is_returned_closes_it() -> None:
+    """A server cannot close what it was not given."""
+    body = Body(LookupError("the host's"))
+
+    def host(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        start_response("200 OK", list(HTML))
+        return body
+
+    with pytest.raises(LookupError):
+        identifying(host)(environ_of("alice"), lambda *_: print)
+    assert body.closed == 1
 
 
 def test_middleware_does_not_block_iteration() -> None:

@@ -8,9 +8,10 @@ from django.conf import settings
 from django.urls import get_script_prefix
 
 from ensoras_middleware.configuration import options_from_settings
-from ensoras_middleware.errors import ConfigurationError
+from ensoras_middleware.errors import ConfigurationError, hiding_variables
 
 
+@hiding_variables
 def options() -> dict[str, object]:
     """Return the `ENSORAS_…` settings by the core's keywords.
 

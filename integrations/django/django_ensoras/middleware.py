@@ -231,6 +231,7 @@ async def _stream_async(injection: Injection, chunks: Any) -> AsyncIterator[byte
                     data = injection.feed(chunk)
                 if data:
                     yield data
+                del data  # error trackers show the variables of frames
     except Exception:
         if held := injection.finish():
             yield held

@@ -40,7 +40,7 @@ from ensoras_middleware.environ import (
     hide_preconditions,
     show_preconditions,
 )
-from ensoras_middleware.errors import ConfigurationError
+from ensoras_middleware.errors import ConfigurationError, hiding_variables
 from ensoras_middleware.injection import Injection
 from ensoras_middleware.log import is_debugging
 from ensoras_middleware.secret import CheckedSource
@@ -79,6 +79,7 @@ class Ensoras:
         if app is not None:
             self.init_app(app)
 
+    @hiding_variables
     def init_app(self, app: Flask) -> None:
         """Read `app.config`, and look at every response of `app` from now on.
 
@@ -87,8 +88,9 @@ class Ensoras:
         if "ensoras" in app.extensions:
             raise ConfigurationError(_TWICE)
         options = options_from_settings(app.config)
+        of_tag = {name: value for name, value in options.items() if not name.startswith("secret")}
         app.jinja_env.globals["ensoras_widget"] = lambda nonce=None, slug=None: Markup(
-            widget_tag_from(options, slug=slug, nonce=nonce)
+            widget_tag_from(of_tag, slug=slug, nonce=nonce)
         )
         try:
             widget = widget_from(options)
