@@ -133,44 +133,67 @@ class _Response:
     async def __call__(self, message: Message) -> None:
         if self.passing:
             await self._send(message)
-        elif message["type"] == "http.response.start":
+            return
+        kind = message.get("type") if isinstance(message, dict) else None
+        if kind == "http.response.start":
             if self.hidden is not None:
                 self.show_preconditions()
             headers = message.get("headers", ())
-            if not isinstance(headers, (list, tuple)):  # may be read only once
+            if hasattr(headers, "__next__"):  # may be read only once
                 headers = list(headers)
                 message = {**message, "headers": headers}
-            if _is_html(headers) or (
-                (self._widget.wants_every_outcome or is_debugging()) and self._is_untold()
-            ):
+            if self._is_looked_at(headers):
                 await self._take_start(message, headers)
             else:
                 if self._injection is not None:
                     await self.flush()
                 self.passing = True
                 await self._send(message)
-        elif message["type"] == "http.response.body" and self._injection is not None:
+        elif kind == "http.response.body" and self._injection is not None:
             await self._take_body(self._injection, message)
+        elif kind in _FILES or not isinstance(kind, str):
+            await self._leave(message, Outcome.PATHSEND if kind in _FILES else Outcome.ERROR)
+        elif self._start is not None:
+            self._behind = [*(self._behind or ()), message]
         else:
-            await self._take_other(message)
+            await self._send(message)
 
     async def break_off(self) -> None:
         """Send what is held, for the host's error must find what the host had sent before it."""
         with contextlib.suppress(Exception):
             await self.flush()
 
+    def _is_looked_at(self, headers: _Headers) -> bool:
+        try:
+            if _is_html(headers):
+                return True
+        except Exception as error:  # what are no header fields is the server's to refuse
+            self._widget.warn_of_fault(error)
+            return False
+        return (self._widget.wants_every_outcome or is_debugging()) and self._is_untold()
+
     async def _take_start(self, message: Message, headers: _Headers) -> None:
         if self._injection is not None:
             await self.flush()  # a second start is the server's to refuse
-        fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
-        self._start, self._fields = message, fields
-        self._injection = Injection(self._widget, self._request(), message["status"], fields)
-        if self._injection.outcome is not None:
+        try:
+            fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+            injection = Injection(self._widget, self._request(), message["status"], fields)
+        except Exception as error:  # and so is what is no start
+            self._widget.warn_of_fault(error)
+            self.passing = True
+            await self._send(message)
+            return
+        self._start, self._fields, self._injection = message, fields, injection
+        if injection.outcome is not None:
             self.passing = True
             await self._send_start()
 
     async def _take_body(self, injection: Injection, message: Message) -> None:
-        body, more = bytes(message.get("body", b"")), message.get("more_body", False)
+        body, more = message.get("body", b""), message.get("more_body", False)
+        if not isinstance(body, (bytes, bytearray, memoryview)):
+            await self._leave(message, Outcome.ERROR)
+            return
+        body = bytes(body)
         if self._start is None:
             await self._send_of_stream(injection, message, body)
         elif not more or injection.is_whole(len(body)):
@@ -185,22 +208,23 @@ class _Response:
             await self._send_start()
             await self._send_of_stream(injection, message, body)
 
-    async def _take_other(self, message: Message) -> None:
-        if message["type"] in _FILES and self._injection is not None:
-            if self._start is not None:
-                self._injection.leave(Outcome.PATHSEND)
-            await self.flush()
-            self.passing = True
-        if self._start is not None:
-            self._behind = [*(self._behind or ()), message]
-        else:
-            await self._send(message)
+    async def _leave(self, message: Message, outcome: Outcome) -> None:
+        """Send what is held, then this, and the rest as it comes."""
+        if self._start is not None and self._injection is not None:
+            self._injection.leave(outcome)
+        await self.flush()
+        self.passing = True
+        await self._send(message)
 
     async def _send_of_stream(self, injection: Injection, message: Message, body: bytes) -> None:
         more = message.get("more_body", False)
         body = injection.feed(body) + (b"" if more else injection.finish())
         if body or not more:
-            await self._send({**message, "body": body})
+            try:
+                await self._send({**message, "body": body})
+            except BaseException:
+                injection.finish()  # what is held of this chunk is lost with the rest of it
+                raise
 
     async def _send_start(self) -> None:
         message, self._start = self._start, None

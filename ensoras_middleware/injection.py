@@ -9,12 +9,13 @@ Whatever goes wrong in here ends in the host's own bytes, and one line in the lo
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 
 from ensoras_middleware import caching, embedding, snippet
 from ensoras_middleware.caching import Fields
 from ensoras_middleware.eligibility import Request, refusal
-from ensoras_middleware.log import STRANGER, logger
+from ensoras_middleware.log import STRANGER, say
 from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.placing import Placing
 from ensoras_middleware.widget import Widget
@@ -94,7 +95,7 @@ class Injection(Placing):
 
     def _without_strangers(self, body: bytes) -> bytes:
         """Drop identify scripts with which the page arrives, as it may from a cache inside us."""
-        logger.error(STRANGER)
+        say(logging.ERROR, STRANGER)
         body = snippet.without_identify_scripts(body)
         self._mention = body.find(self._widget.needle)
         fields = caching.never_reused(caching.with_vary_cookie(self._host_fields))
@@ -140,8 +141,8 @@ class Injection(Placing):
 
     def start_stream(self, email: object) -> None:
         """Decide about the fields of a stream, which leave before its widget tag is seen."""
-        self._blanker = snippet.IdentityBlanker()
         try:
+            self._blanker = snippet.IdentityBlanker()
             self._start_stream(email)
         except Exception as error:
             self._failed(error, b"")
@@ -191,7 +192,7 @@ class Injection(Placing):
         assert self._blanker is not None  # since the stream was started
         chunk = self._blanker.feed(chunk)
         if self._blanker.found:
-            logger.error(STRANGER)
+            say(logging.ERROR, STRANGER)
             self._blanker.found = False
         data = held + chunk if held else chunk
         if self._scanner is None:
@@ -218,9 +219,14 @@ class Injection(Placing):
         """Yield what leaves of a whole stream, each chunk when it can; for synchronous adapters."""
         try:
             for chunk in chunks:
-                if data := self.feed(chunk):
-                    yield data
-                del data  # error trackers show the variables of frames
+                if isinstance(chunk, bytes):
+                    if data := self.feed(chunk):
+                        yield data
+                    del data  # error trackers show the variables of frames
+                else:  # the server's to refuse
+                    if held := self.finish():
+                        yield held
+                    yield chunk
         except Exception:  # what was held back belongs before it
             if held := self.finish():
                 yield held

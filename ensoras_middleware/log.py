@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from functools import partial
 
@@ -13,6 +14,13 @@ _OUR_PACKAGES = ("ensoras_middleware", "flask_ensoras", "django_ensoras")
 
 # It costs half of a call that logs nothing.
 is_debugging = partial(logger.isEnabledFor, logging.DEBUG)
+
+
+def say(level: int, message: str, *arguments: object) -> None:
+    """Log a line; a handler or a filter of the site that fails must not fail its pages."""
+    with contextlib.suppress(Exception):
+        logger.log(level, message, *arguments, stacklevel=2)
+
 
 # The outcomes that a site should do something about, with the remedy.
 PROBLEMS = {

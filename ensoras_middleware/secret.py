@@ -7,6 +7,7 @@ site runs. No secret is ever part of a message or a `repr`.
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 import re
 import stat
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ensoras_middleware.errors import ConfigurationError, hiding_variables
-from ensoras_middleware.log import logger
+from ensoras_middleware.log import say
 from ensoras_middleware.widget_tag import SLUG
 
 SecretSource = Callable[[str], "str | bytes | None"]
@@ -103,6 +104,12 @@ def is_async(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
+def drop_coroutine(value: object) -> None:
+    """Close what came of an asynchronous function that did not look like one."""
+    if inspect.iscoroutine(value):
+        value.close()
+
+
 def secret_source(secret: object) -> CheckedSource:
     """Return what gives the secret of a slug, from any of the forms that `secret` may have.
 
@@ -129,8 +136,7 @@ def secret_source(secret: object) -> CheckedSource:
 def _checked(source: SecretSource) -> CheckedSource:
     def secret(slug: str) -> bytes | None:
         secret = source(slug)
-        if inspect.iscoroutine(secret):
-            secret.close()  # an asynchronous callable that did not look like one
+        drop_coroutine(secret)
         return None if secret is None else checked_secret(secret)
 
     return secret
@@ -189,7 +195,8 @@ class SecretFile:
         except (OSError, ConfigurationError) as error:
             if not self._warned:
                 self._warned = True
-                logger.warning(
+                say(
+                    logging.WARNING,
                     "%s cannot be used now (%s): the last good secret stays in use.",
                     _FILE_SETTING,
                     getattr(error, "strerror", None) or error,

@@ -5,12 +5,10 @@ The same for pages and for the identity endpoint.
 
 from __future__ import annotations
 
-import inspect
-
 from ensoras_middleware.identity import Identity, NotSigned, canonical_email, identity_hash
 from ensoras_middleware.log import PROBLEMS, kind_and_place
 from ensoras_middleware.outcome import Outcome
-from ensoras_middleware.secret import UnusableSecret
+from ensoras_middleware.secret import UnusableSecret, drop_coroutine
 from ensoras_middleware.widget import Widget
 
 
@@ -36,9 +34,12 @@ class Signing:
         if email is None:
             self._because(Outcome.ANONYMOUS)
             return
-        if inspect.iscoroutine(email):
-            email.close()  # an asynchronous `get_email` that did not look like one
-        self._email = canonical_email(email)
+        drop_coroutine(email)
+        try:
+            self._email = canonical_email(email)
+        except Exception as error:  # a string of the site's own making
+            self.user_failed(error)
+            return
         if self._email is None:
             self._because(Outcome.EMAIL_REFUSED, _kind_of(email))
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ensoras_middleware.log import ON_OUTCOME_FAILED, PROBLEMS, is_debugging, kind_and_place, logger
+from ensoras_middleware.log import ON_OUTCOME_FAILED, PROBLEMS, is_debugging, kind_and_place, say
 from ensoras_middleware.outcome import Outcome
-from ensoras_middleware.secret import CheckedSource
+from ensoras_middleware.secret import CheckedSource, drop_coroutine
 
 # Of one process: kinds may name the slug of a page, and a page may hold what its visitors wrote.
 _MOST_WARNINGS = 1000
@@ -54,10 +55,10 @@ class Widget:
     def tell(self, outcome: Outcome) -> None:
         """Tell the outcome of a response, once for each, to the log and to `on_outcome`."""
         if is_debugging():  # `value` and a call that logs nothing take as long as a short find
-            logger.debug("%s", outcome.value)
+            say(logging.DEBUG, "%s", outcome.value)
         if self.on_outcome is not None:
             try:
-                self.on_outcome(outcome)
+                drop_coroutine(self.on_outcome(outcome))
             except Exception as error:
                 where = kind_and_place(error)
                 self.warn_once(where, ON_OUTCOME_FAILED, where)
@@ -71,7 +72,7 @@ class Widget:
         """Log a problem the first time that its kind turns up."""
         if kind not in self._warned and len(self._warned) < _MOST_WARNINGS:
             self._warned.add(kind)
-            logger.warning(message, *arguments)
+            say(logging.WARNING, message, *arguments)
 
     def never_warn(self, kind: str) -> None:
         """Log no problem of this kind, for it turned out to be none."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Unpack
 
 from werkzeug.wrappers import Request as WerkzeugRequest
@@ -28,6 +29,7 @@ from ensoras_middleware.errors import ConfigurationError
 from ensoras_middleware.injection import Injection
 from ensoras_middleware.log import is_debugging
 from ensoras_middleware.options import Options
+from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.signing import Signing
 from ensoras_middleware.widget import Widget
 
@@ -76,6 +78,9 @@ class EnsorasMiddleware:
         except Exception:
             response.break_off()
             raise
+        except BaseException:  # such as a time-out of gevent: nothing more is written
+            show_preconditions(environ)
+            raise
         return iterable if response.passing else response.answer(iterable)
 
 
@@ -105,7 +110,7 @@ class _Response:
         self._injection: Injection | None = None
         self._iterable: Iterable[bytes] = ()
         self._iterator: Iterator[bytes] = _NOTHING
-        self._first: bytes | None = None  # what it gave before the server asked
+        self._first: list[bytes] = []  # what it gave before the server asked
         self._error: Exception | None = None  # the host's, behind what it had sent before
 
     # What the host calls --------------------------------------------------------------------
@@ -123,29 +128,61 @@ class _Response:
             self._send_start()  # a second start: the server's to refuse
         if self._server_write is not None:
             return self._server_start(status, headers, *_given(exc_info))
-        if not isinstance(headers, list):  # may be read only once
-            headers = list(headers)
-        if not _may_be_page(headers) and not (
-            (self._widget.wants_every_outcome or is_debugging()) and self._is_untold()
-        ):
-            self.passing, self._start = True, None
-            if exc_info is None:
-                write = self._server_start(status, headers)
-            else:
-                write = self._server_start(status, headers, exc_info)
-            self._server_write = write
-            return write
-        code = int(status[:3]) if status[:3].isdigit() else 0
-        self._injection = Injection(self._widget, self._request(), code, list(headers))
+        if not self._is_looked_at(headers):
+            return self._pass_start(status, headers, exc_info)
+        try:
+            code = int(status[:3]) if status[:3].isdecimal() else 0
+            self._injection = Injection(self._widget, self._request(), code, list(headers))
+        except Exception as error:  # and so is what is no start
+            self._widget.warn_of_fault(error)
+            return self._pass_start(status, headers, exc_info)
         self._start = (status, exc_info)
         return self._write if self._injection.outcome is None else self._pass_on()
 
+    def _is_looked_at(self, headers: list[tuple[str, str]]) -> bool:
+        if not isinstance(headers, list):
+            return False
+        try:
+            if _may_be_page(headers):
+                return True
+        except Exception as error:  # what are no header fields is the server's to refuse
+            self._widget.warn_of_fault(error)
+            return False
+        return (self._widget.wants_every_outcome or is_debugging()) and self._is_untold()
+
+    def _pass_start(
+        self, status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None
+    ) -> Callable[[bytes], object]:
+        self.passing, self._start = True, None
+        if exc_info is None:
+            write = self._server_start(status, headers)
+        else:
+            write = self._server_start(status, headers, exc_info)
+        self._server_write = write
+        return write
+
     def _write(self, data: bytes) -> None:
         assert self._injection is not None
-        if self._server_write is None:
+        if not self.passing and not isinstance(data, bytes):
+            held = self._leave(self._injection)
+            if held:
+                self._server_write(held)
+        elif self._server_write is None:
             self._start_stream(self._injection)
         assert self._server_write is not None
-        self._server_write(data if self.passing else self._injection.feed(data))
+        try:
+            self._server_write(data if self.passing else self._injection.feed(data))
+        except BaseException:
+            self._injection.finish()  # what is held of this chunk is lost with the rest of it
+            raise
+
+    def _leave(self, injection: Injection) -> bytes:
+        """Let the rest pass, for the server to refuse it; return what is held back before it."""
+        if self._start is not None:
+            injection.leave(Outcome.ERROR)
+            self._send_start()
+        self.passing = True
+        return injection.finish()
 
     # What the server gets -------------------------------------------------------------------
 
@@ -159,29 +196,29 @@ class _Response:
             and _is_single(iterable)
         ):
             (body,) = iterable
-            changed = self._whole(self._injection, body)
-            return iterable if changed is body else [changed]
+            if isinstance(body, bytes):
+                changed = self._whole(self._injection, body)
+                return iterable if changed is body else [changed]
         if self._start is not None:
-            self._begin()
+            # Start the answer before it is returned, as the host has: Granian looks no later.
+            try:
+                self._first = list(islice(self, 1))
+            except BaseException:
+                self.close()  # the server does not get what it would have to close
+                raise
         return self
-
-    def _begin(self) -> None:
-        """Start the answer before it is returned, as the host has: Granian looks no later."""
-        try:
-            self._first = next(iter(self), None)
-        except BaseException:
-            self.close()  # the server does not get what it would have to close
-            raise
 
     def __iter__(self) -> Iterator[bytes]:
         if self._iterator is _NOTHING:
-            self._iterator = iter(self._iterable)
+            try:
+                self._iterator = iter(self._iterable)
+            except Exception as error:  # what was held back belongs before it
+                self._iterator = map(_raise, [error])
         return self
 
     def __next__(self) -> bytes:
-        if self._first is not None:
-            first, self._first = self._first, None
-            return first
+        if self._first:
+            return self._first.pop()
         if self._error is not None:
             raise self._error
         while not self.passing:
@@ -199,14 +236,22 @@ class _Response:
                     raise
             # One value for each of the host's, so that nothing waits for the next one; but none
             # before the start.
-            if data or self._start is None:
+            if self._start is None or data:
                 return data
         return next(self._iterator)
 
     def _take(self, chunk: bytes) -> bytes:
         if self._injection is None:
             self.passing = True  # there is no start yet: the server's to refuse
-        if self._injection is None or self.passing or not chunk:
+        if self._injection is None or self.passing:
+            return chunk
+        if not isinstance(chunk, bytes):
+            held = self._leave(self._injection)
+            if not held:
+                return chunk
+            self._iterator = chain([chunk], self._iterator)
+            return held
+        if not chunk:
             return chunk
         if self._start is not None:
             if _is_single(self._iterable) or self._injection.is_whole(len(chunk)):
@@ -221,11 +266,13 @@ class _Response:
 
     def close(self) -> None:
         """Close what the host returned."""
-        show_preconditions(self._environ)
         iterable, self._iterable = self._iterable, ()
         close = getattr(iterable, "close", None)
-        if close is not None:
-            close()
+        try:
+            show_preconditions(self._environ)
+        finally:
+            if close is not None:
+                close()
 
     def break_off(self) -> None:
         """Write what is held of what the host had written, now that it will not go on."""
@@ -307,9 +354,16 @@ def _may_be_page(headers: list[tuple[str, str]]) -> bool:
     return False
 
 
+def _raise(error: Exception) -> bytes:
+    raise error
+
+
 def _given(exc_info: OptExcInfo | None) -> tuple[Any, ...]:
     return () if exc_info is None else (exc_info,)
 
 
 def _is_single(iterable: Any) -> bool:
-    return hasattr(iterable, "__len__") and len(iterable) == 1
+    try:
+        return len(iterable) == 1
+    except Exception:  # a stream
+        return False

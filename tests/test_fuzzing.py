@@ -30,7 +30,7 @@ from tests.adapters import ALICE, BOB, Answer, identify_script
 
 ROOT = Path(__file__).parent.parent
 
-pytestmark = pytest.mark.no_cover  # it would take three times as long
+pytestmark = pytest.mark.no_cover  # it repeats what others run
 
 Make = Callable[[Random], bytes]
 

@@ -1,4 +1,4 @@
-"""The scanner against hand-made pages; `test_fuzzing` has random ones, `test_linear` their cost.
+"""The scanner against hand-made pages. `test_fuzzing` has random ones, `test_linear` their cost.
 
 In the pages of the tables `▲` stands for a widget tag that the scanner reports, `△` for the same
 text where it is none, and `▼` for nothing: a widget tag that is written out follows.

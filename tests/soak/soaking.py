@@ -37,11 +37,9 @@ SITES = (
     ("granian-asgi", "starlette"),
     ("granian-asgi", "django_async"),
 )
-_OPTIONS = {"gunicorn-gthread": "-w 2"}
+_OPTIONS = {"gunicorn-gthread": "-w 2", "hypercorn": "--keep-alive 1"}
 _PROCESSES = {"gunicorn-gthread": 2}
 _RESTART_ON_HUP = {"gunicorn-gthread"}
-# With us and without, it keeps connections of clients that have left.
-_KEEPS_CONNECTIONS = {"hypercorn"}
 
 # The host's own errors may be logged; these may not.
 _NEVER_LOGGED = re.compile(
@@ -102,16 +100,18 @@ class Soak:
 
     async def _look(self) -> None:
         """Wait until nothing is left of the load, and see what the workers hold."""
-        deadline = time.monotonic() + PATIENCE
+        deadline, pause = time.monotonic() + PATIENCE, 0.05
         while True:
+            connections = memory.connections_of(self.site.address[1])
             workers = await self._figures()
             left = [one for worker in workers.values() for one in self._left_in(worker)]
-            connections = memory.connections_of(self.site.address[1])
-            if connections and self.site.server not in _KEEPS_CONNECTIONS:
-                left.append(f"{connections} connections")
+            left += [f"{connections} connections"] if connections else []
             if not left or time.monotonic() > deadline:
                 break
-            await asyncio.sleep(0.05)
+            # Longer and longer, for hypercorn closes what a client has left, these ones too, when
+            # it has been idle for its keep-alive timeout.
+            await asyncio.sleep(pause)
+            pause *= 2
         for one in left:
             self.judge.note(LEFT_OPEN, one)
         traced = {process: one["traced"] for process, one in workers.items()}

@@ -83,12 +83,14 @@ class EnsorasMiddleware:
             response: HttpResponseBase = self.get_response(request)
         finally:
             _show_preconditions(request)
-        if not self._may_be_page(request, response):
+        try:
+            return self._identify(path, request, response)
+        except Exception as error:  # a response that is none, perhaps: Django's to refuse
+            self._widget.warn_of_fault(error)
             return response
-        injection = self._injection(path, request, response)
-        if not _needs_user(injection, response):
-            return _copy(response, injection.fields)
-        return self._read_and_identify(injection, request, response)
+        except BaseException:  # such as a time-out of gevent: Django forgets the response
+            response.close()
+            raise
 
     async def _answer_async(self, request: HttpRequest) -> Any:
         if not self._is_responsible(request):
@@ -99,6 +101,23 @@ class EnsorasMiddleware:
             response: HttpResponseBase = await self.get_response(request)
         finally:
             _show_preconditions(request)
+        try:
+            return await self._identify_async(path, request, response)
+        except Exception as error:
+            self._widget.warn_of_fault(error)
+            return response
+
+    def _identify(self, path: str, request: HttpRequest, response: HttpResponseBase) -> Any:
+        if not self._may_be_page(request, response):
+            return response
+        injection = self._injection(path, request, response)
+        if not _needs_user(injection, response):
+            return _copy(response, injection.fields)
+        return self._read_and_identify(injection, request, response)
+
+    async def _identify_async(
+        self, path: str, request: HttpRequest, response: HttpResponseBase
+    ) -> Any:
         if not self._may_be_page(request, response):
             return response
         injection = self._injection(path, request, response)

@@ -7,8 +7,6 @@ alone whether a shared cache keeps one visitor's identity for all.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -47,21 +45,27 @@ def guard(app: Flask, widget: Widget, outside: str) -> None:
     """
 
     def remember(answer: Response) -> Response:
-        # By value: `Headers.get` costs several times as much, and this runs for every response.
-        identified = any(value.startswith(caching.NEVER_REUSED) for _, value in answer.headers)
-        _answered.set((answer.headers.getlist(POLICY), answer.response) if identified else None)
+        _answered.set(None)
+        try:
+            # By value: `Headers.get` costs several times as much, and this runs for every response.
+            if any(value.startswith(caching.NEVER_REUSED) for _, value in answer.headers):
+                _answered.set((answer.headers.getlist(POLICY), answer.response))
+        except Exception as error:
+            widget.warn_of_fault(error)
         return answer
 
     def restore(response: Response) -> Response:
         remembered = _answered.get()
         if remembered is not None:
             _answered.set(None)
-            with harmless(widget):
+            try:
                 if _may_be_kept(response):
                     response.headers = Headers(caching.never_reused(list(response.headers)))
                     widget.warn_once("order-caching", _STORABLE, outside)
                 if _script_is_blocked(response, *remembered):
                     widget.warn_once("order-policy", BLOCKED, outside)
+            except Exception as error:
+                widget.warn_of_fault(error)
         return response
 
     app.after_request(remember)
@@ -99,12 +103,3 @@ def blocks(policies: Fields, nonce: str | None, hash_source: str) -> bool:
     # Where no script may run, there was nothing to lose.
     admitted = csp.admitting(policies, nonce=nonce, hash_source=hash_source) == policies
     return not admitted and not csp.lets_no_script_run(policies)
-
-
-@contextmanager
-def harmless(widget: Widget) -> Iterator[None]:
-    """Let no `Exception` of these looks reach the host."""
-    try:
-        yield
-    except Exception as error:
-        widget.warn_of_fault(error)

@@ -13,7 +13,7 @@ from flask import Flask
 
 from ensoras_middleware.outcome import Outcome
 from ensoras_middleware.widget import Widget
-from flask_ensoras.guard import BLOCKED, POLICY, blocks, guard, harmless
+from flask_ensoras.guard import BLOCKED, POLICY, blocks, guard
 
 _NO_LOG_IN = (
     "Nothing tells Ensoras who is logged in: set up Flask-Login's LoginManager, or "
@@ -48,10 +48,12 @@ def watch_order(app: Flask, widget: Widget, email_getter: Callable[[], object]) 
         # A new list: a request is going through the old one.
         before = app.before_request_funcs[None]
         app.before_request_funcs[None] = [one for one in before if one is not check]
-        with harmless(widget):
+        try:
             _check_settings(app, widget, settings)
             _check_log_in(app, widget, email_getter())
             _check_order(app, widget, outside)
+        except Exception as error:
+            widget.warn_of_fault(error)
 
     app.before_request_funcs.setdefault(None, []).insert(0, check)
     unknown = [one for one in outside if _package(one) not in _HARMLESS]
