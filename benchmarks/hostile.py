@@ -148,6 +148,16 @@ _STATES: dict[str, tuple[bytes, list[bytes]]] = {
     ]),
 }  # fmt: skip
 
+# Much between what matters: where each of these is searched from the beginning, or to the end, that
+# goes fast, and so shows only in long pages. These cost little, and get long. With this length
+# chunks are soon cut at every place of them; with others ever more unluckily, up to a megabyte.
+_MUCH = b"a" * 3236
+_FAR_APART = [
+    b"<p>", b"<", b"<a ", b"<a b='c'>", b"='", b"<!---->", b"<!--", b"<!", b"<script></script>",
+    b"<script ", b"<style></style>", b"<template></template>", b"<select></select>", b"<svg></svg>",
+    b"<svg><g>", b"<noscript></noscript>", b"</body>", snippet.MARK, _WIDGETS, b"<s", b"</",
+]  # fmt: skip
+
 # What repeats in every state besides, for a short while.
 _ANYWHERE = [
     b"<", b"<!--", b"<!--->", b"<!-->", b"<!---->", b"<script", b"<script ", b"<script>",
@@ -181,7 +191,7 @@ class Page:
     @property
     def name(self) -> str:
         """Return the state and what repeats in it."""
-        unit = self.unit if len(self.unit) < 80 else self.unit[:50] + b"..." + self.unit[-20:]
+        unit = self.unit if len(self.unit) < 80 else self.unit[:60] + b"..." + self.unit[-10:]
         return f"{self.state}: {unit.decode('latin-1')!r}"
 
     def text(self, size: int) -> bytes:
@@ -204,9 +214,8 @@ class Page:
         injection, start = subject.injection(self.widget), 0
         injection.start_stream(subject.EMAIL)
         for size in sizes:
-            text = self.text(size + len(self.unit))
-            chunks = [text[at : at + chunk] for at in range(start, size, chunk)]
-            yield Step(size, partial(_fed, injection, chunks))
+            text = self.text(size + len(self.unit))[start:size]
+            yield Step(size, partial(_fed, injection, text, chunk))
             start = size
 
 
@@ -215,15 +224,17 @@ def _looked_at(page: SeenPage) -> None:
         page.call_before(tag)
 
 
-def _fed(injection: Injection, chunks: list[bytes]) -> None:
-    for chunk in chunks:
-        injection.feed(chunk)
+def _fed(injection: Injection, text: bytes, chunk: int) -> None:
+    for at in range(0, len(text), chunk):
+        injection.feed(text[at : at + chunk])
 
 
 PAGES = [
     *(Page(state, before, unit) for state, (before, units) in _STATES.items() for unit in units),
     *(Page("end of the body", b"", unit, subject.EMBEDDING) for unit in _END_OF_BODY),
     *(Page("widget tags of other brands", b"", unit, subject.OF_ANY_BRAND) for unit in _BRANDS),
+    *(Page("far apart", b"", unit + _MUCH, subject.EMBEDDING) for unit in _FAR_APART),
+    *(Page("brands far apart", b"", unit + _MUCH, subject.OF_ANY_BRAND) for unit in _BRANDS),
 ]
 CROSSED = [
     Page(f"{before.decode()!r}, and in it", before, unit)

@@ -77,7 +77,7 @@ def nonce_for_address(fields: Fields, address: str) -> str | None:
 
 
 def _needing_nonces(policies: list[str], address: str) -> list[str]:
-    return [policy for policy in policies if not _loads(policy, address, "")]
+    return [policy for policy in policies if not _loads(policy, address, None)]
 
 
 def _nonces(policy: str) -> dict[str, None]:
@@ -152,14 +152,14 @@ def _directives(policy: str) -> dict[str, list[str]]:
     """Return the directives of a policy; the first of a name counts (section 2.2.1)."""
     directives: dict[str, list[str]] = {}
     for part in policy.split(";"):
-        name, *tokens = _split(part) or [""]
+        name, *tokens = _split(part)
         directives.setdefault(name, tokens)
     return directives
 
 
 def _split(directive: str) -> list[str]:
     name, *tokens = _WHITE_SPACE.split(directive.strip("\t\n\f\r "))
-    return [name.lower(), *tokens] if name else []
+    return [name.lower(), *tokens]
 
 
 def _governing(policy: str) -> tuple[str | None, list[str]]:

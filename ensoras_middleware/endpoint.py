@@ -26,7 +26,7 @@ from ensoras_middleware.signing import Signing
 from ensoras_middleware.widget import Widget
 from ensoras_middleware.widget_tag import SLUG
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")  # those that get an answer
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")  # get an answer, and HEAD as GET
 
 _FIELDS = [
     ("Cache-Control", NEVER_REUSED),
@@ -66,7 +66,8 @@ class IdentityResponse(Signing):
     def give(self, email: object) -> None:
         """Answer for the user with this e-mail."""
         self._take_email(email)
-        if self._email is not None and self._slug is not None:
+        if self._email is not None:
+            assert self._slug is not None, "else the request was refused"
             identity = self._identity_for(self._slug)
             if identity is not None:
                 self._because(Outcome.IDENTIFIED)

@@ -208,7 +208,7 @@ class Scanner:
             return self._end()
         elif name == b"frameset":
             return self._give_up("a frameset may replace the body")
-        elif name == b"col" and self._templates:  # the rest of the template may be ignored
+        else:  # `col`, looked for in templates alone: the rest of the template may be ignored
             return self._give_up("a template holds table columns")
         return tag.end()
 

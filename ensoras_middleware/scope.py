@@ -16,7 +16,7 @@ from ensoras_middleware.widget import Widget
 
 def path_of(path: str, root: str) -> str:
     """Return the path without the root path."""
-    return path[len(root) :] if root and (path == root or path.startswith(root + "/")) else path
+    return path[len(root) :] if path == root or path.startswith(root + "/") else path
 
 
 def request_of(method: str, path: str, headers: list[tuple[bytes, bytes]]) -> Request:

@@ -35,7 +35,7 @@ _BEFORE = (
 _AFTER = b");"
 
 _OWN_SCRIPT = re.compile(
-    rb'<script(?: nonce="[A-Za-z0-9+/_=-]++")?>%s\{[^}]*+\}%s</script>'
+    rb'<script(?: nonce="[^"]*+")?>%s[^}]*+\}%s</script>'
     % (re.escape(_BEFORE), re.escape(_AFTER))
 )
 

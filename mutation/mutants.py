@@ -113,6 +113,8 @@ def _walk(
     if _is_words(node):
         return
     for child in _children(node):
+        if isinstance(node, ast.BoolOp) and getattr(child, "value", None) in ("", b""):
+            continue  # `x or ""`: the type matters, and nothing comes of another value
         yield from _walk(child, path, statement, node)
 
 
@@ -160,7 +162,7 @@ def _statements(node: ast.stmt, parent: ast.AST | None, inside: bool) -> Iterato
     match node:
         case ast.Expr(value=ast.Constant()) | ast.Pass():
             pass
-        case ast.Return(value=ast.expr() as value) if ast.unparse(value) != "None":
+        case ast.Return(value=ast.expr() as value) if ast.unparse(value) not in ("None", "False"):
             yield "return None"
         case ast.Continue():
             yield "pass"

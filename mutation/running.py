@@ -6,6 +6,7 @@ import ast
 import contextlib
 import functools
 import hashlib
+import importlib
 import itertools
 import json
 import os
@@ -58,17 +59,14 @@ class Runner:
         return True
 
     def _module(self, name: str, run: _Tests) -> None:
-        (file,) = (
-            path
-            for folder in FOLDERS
-            for path in folder.rglob("*.py")
-            if name in (path.stem, f"{folder.name}.{path.stem}")
-            and (len(name) != len(path.stem) or folder == FOLDERS[0])
-        )
-        module = sys.modules[".".join(file.relative_to(_root_of(file)).with_suffix("").parts)]
+        name = name if name.startswith(("flask_", "django_")) else f"ensoras_middleware.{name}"
+        package, _, rest = name.partition(".")
+        folder = next(one for one in FOLDERS if one.name == package)
+        file = folder / f"{rest.replace('.', '/')}.py"
+        module = importlib.import_module(name)
         survivors, counts = [], defaultdict[str, int](int)
         for mutant in mutants(file.read_text("utf-8")):
-            label = f"{name}.{mutant.label}"
+            label = f"{rest if package == 'ensoras_middleware' else name}.{mutant.label}"
             if self._only not in label:
                 continue
             verdict = run.verdict(module, file, mutant)
@@ -80,10 +78,6 @@ class Runner:
                 _say(survivors[-1])
         self.unexplained += len(survivors)
         _say(f"{name}: {sum(counts.values())} mutants, {dict(counts)}")
-
-
-def _root_of(file: Path) -> Path:
-    return next(folder.parent for folder in FOLDERS if file.is_relative_to(folder))
 
 
 def _say(line: str) -> None:
@@ -188,6 +182,11 @@ class _Tests:
             names = names_of(mutant, file.read_text("utf-8"))
             places = [place for name in names for place in users_of_names()[name]]
             concerned = {test for path, line in places for test in self._lines[path][line]}
+            concerned.update(
+                number
+                for number, item in enumerate(self._session.items)
+                if item.path.stem == f"test_{file.stem}"
+            )
         first = [one for one in self._killers if one in concerned][:20]
 
         def cost(one: int) -> tuple[bool, float]:

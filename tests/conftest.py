@@ -1,11 +1,8 @@
-"""How the suite runs, not what it tests: who shares a worker, what the collector looks at, and
-which programs are measured for coverage.
-"""
+"""How the suite runs, not what it tests: who shares a worker, and what the collector looks at."""
 
 from __future__ import annotations
 
 import gc
-import os
 from collections.abc import Generator
 
 import pytest
@@ -21,9 +18,6 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.collect()
         gc.freeze()
         gc.enable()
-        # Measured are programs that a test passes this on to, as `test_cli` does: it costs each
-        # one a tenth of a second and more, and nearly all that they run is run here as well.
-        os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups

@@ -35,7 +35,8 @@ def test_beside_what_unsafe_inline_is_ignored(source: str) -> None:
     "source",
     "'nonce-' 'nonce-a===' 'nonce-a!' 'nonce-a=b' 'noncea' nonce-a 'nonce-a 'sha1-a' 'sha256-' "
     "'sha256a' 'sha512-@' 'sha512-[' 'sha384-`' 'sha384-{' 'sha256-.' 'sha256-:' 'nonce-,"
-    " 'strict-dynamic 'strictdynamic' 'unsafe-eval' a 'xsha256-a' 'sha256-ax".split(),
+    " 'strict-dynamic 'strictdynamic' 'unsafe-eval' a 'xsha256-a' 'sha256-ax "
+    "'sha256-a'x 'nonce-a''".split(),
 )
 def test_beside_what_unsafe_inline_is_in_force(source: str) -> None:
     """A hash would switch off the site's other inline scripts."""
@@ -58,6 +59,9 @@ def test_beside_what_unsafe_inline_is_in_force(source: str) -> None:
         # Beside another source it means nothing, and stays.
         ("script-src a 'none'", f"script-src a 'none' {HASH}"),
         ("default-src 'none'", f"default-src 'none'; script-src {HASH}"),
+        ("default-src Xx aX", f"default-src Xx aX; script-src Xx aX {HASH}"),
+        ("script-src 'UNSAFE-INLINE'", "script-src 'UNSAFE-INLINE'"),
+        ("script-src 'nonce-None'", f"script-src 'nonce-None' {HASH}"),
         ("default-src a ;; ", f"default-src a; script-src a {HASH}"),
         ("img-src a; default-src b; c", f"img-src a; default-src b; c; script-src b {HASH}"),
         (f"script-src a {HASH}", f"script-src a {HASH}"),
@@ -96,6 +100,8 @@ def test_the_hash_is_appended_to_the_directive_in_effect(policy: str, expected: 
 def test_the_tags_nonce(source: str, is_in_it: bool) -> None:
     """It counts in its own case, and whole."""
     policy = f"script-src {source}"
+    fields = [(ENFORCED, policy)]
+    assert csp.lets_inline_run(fields, nonce="Ab1", hash_source=HASH) is is_in_it
     assert admitting(policy, nonce="Ab1") == (policy if is_in_it else f"{policy} {HASH}")
     assert admitting(policy) == f"{policy} {HASH}"
 

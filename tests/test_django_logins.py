@@ -230,6 +230,21 @@ def test_a_verified_address_of_somebody_else_is_not_ones_own(
     assert visitor.get("/").content == identified()
 
 
+@pytest.mark.parametrize(
+    ("email", "outcome"),
+    [("", "email-refused"), ("jörg@example.com", "email-refused"), ("a@b", "unverified")],
+)
+def test_allauth_is_asked_of_what_can_be_signed(
+    allauth_site: Any, browser: Browser, email: str, outcome: str
+) -> None:
+    """Nobody is sent to verify an address that would be refused all the same."""
+    allauth_site(ENSORAS_DEBUG=True)
+    customer("imported", email)
+    visitor = browser()
+    log_in_at_allauth(visitor, "imported")
+    assert visitor.get("/").headers["X-Ensoras-Outcome"] == outcome
+
+
 @pytest.mark.parametrize("trusted", [False, True])
 @pytest.mark.parametrize("verification", ["none", "optional"])
 def test_addresses_that_allauth_never_verified_can_be_trusted(

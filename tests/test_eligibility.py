@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from ensoras_middleware.eligibility import Request, refusal, withholds_identity
+from ensoras_middleware.configuration import widget_from
+from ensoras_middleware.eligibility import (
+    Request,
+    hides_preconditions,
+    is_html,
+    refusal,
+    withholds_identity,
+)
 from ensoras_middleware.outcome import Outcome
 
 HTML = ("Content-Type", "text/html")
@@ -17,7 +24,7 @@ NOT_ASCII = (
 ).split()
 ASCII = (
     "utf-8 utf8 x-utf-8 us-ascii csascii iso-8859-1 csisolatin1 iso-2023 windows-1252 x-sjis big5 "
-    "x-user-defined gbk koi8-r ucs utf-17 utf-1 ascii-utf-16"
+    "x-user-defined gbk koi8-r ucs utf-17 utf-1 utf-3 iso-1064 ascii-utf-16"
 ).split()
 
 
@@ -25,7 +32,7 @@ def refused(*fields: tuple[str, str], method: str = "GET", status: int = 200) ->
     return refusal(Request(method, "/", {}.get), status, list(fields))
 
 
-@pytest.mark.parametrize("form", ["; charset={}", ';CHARSET="{}"', " ; a=b; charset = '{}' ;"])
+@pytest.mark.parametrize("form", ["; charset={}", ';CHARSET="{}"', " ; a=b; charset  =  ' {}' ;"])
 def test_charsets(form: str) -> None:
     """Where the bytes of ASCII may mean something else, the page is left alone."""
     for charset in NOT_ASCII:
@@ -87,6 +94,12 @@ def test_fields(fields: list[tuple[str, str]], outcome: Outcome | None) -> None:
     assert refused(*fields) is outcome
 
 
+def test_what_is_html() -> None:
+    """Not what says nothing of itself."""
+    assert is_html("text/html") is True
+    assert is_html(None) is False
+
+
 def test_head() -> None:
     """A HEAD is left alone for what it is, unless its GET would be for another reason."""
     assert refused(HTML, method="HEAD") is Outcome.HEAD
@@ -116,6 +129,22 @@ def test_withheld(fields: dict[str, str], withheld: bool) -> None:
     """What no visitor opens as a page of this site (Fetch Metadata, sections 2.1 to 2.3)."""
     headers = {f"sec-fetch-{name}": value for name, value in fields.items()}
     assert withholds_identity(Request("GET", "/", headers.get)) is withheld
+
+
+def test_hidden_preconditions(caplog: pytest.LogCaptureFixture) -> None:
+    """Where a page is asked for with a log-in, but no excluded one; a fault hides nothing."""
+    widget = widget_from({"slug": "acme", "secret": "0123456789abcdef", "exclude": ["/x"]})
+    assert widget is not None
+    page = {"cookie": "a=b", "sec-fetch-dest": "document"}
+    for path, headers, hidden in [("/", page, True), ("/x/y", page, False), ("/", {}, False)]:
+        assert hides_preconditions(widget, Request("GET", path, headers.get)) is hidden
+    assert not caplog.records
+
+    def header(name: str) -> str:
+        raise ValueError
+
+    assert hides_preconditions(widget, Request("GET", "/", header)) is False
+    assert "ValueError" in caplog.text
 
 
 @pytest.mark.parametrize(

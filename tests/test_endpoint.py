@@ -182,7 +182,7 @@ def test_others_are_refused(name: str, headers: dict[str, str]) -> None:
 
 
 @every_site
-@pytest.mark.parametrize("method", ["HEAD", "POST", "PUT", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("method", ["HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 def test_other_methods(name: str, method: str) -> None:
     """Nothing but GET, and no CORS preflight is granted."""
     preflight = {"access-control-request-method": "GET", "origin": "https://evil.example"}

@@ -214,6 +214,7 @@ PAGES = {
     "svg script is no raw text": "<svg><script></svg>▲",
     "svg title self-closing": "<svg><title/></svg>▲",
     "svg textarea": "<svg><textarea>△</textarea></svg>▲",
+    "less-than signs in svg": "<svg> a < b <3 </svg>▲",
     "svg comment": "<svg><!-- </svg>△ --></svg>▲",
     "svg attribute": "<svg a='</svg>△'></svg>▲",
     "svg in svg": "<svg><svg></svg>△</svg>▲",
@@ -359,7 +360,6 @@ def test_page_cut_in_two(document: bytes, expected: list[int]) -> None:
         assert Scan([document[:at], document[at:]]).answer == answer, document[:at]
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize(("document", "expected"), rows(PAGES | DOUBTS))
 def test_page_byte_by_byte(document: bytes, expected: list[int]) -> None:
     """A page that arrives byte by byte, with empty chunks between, gives the same answer."""
@@ -488,6 +488,16 @@ def test_other_tag(tag: str) -> None:
     assert oracles.places(document) == place
     assert whole(document).found == place
     assert Scan([document[at : at + 1] for at in range(len(document))]).found == place
+
+
+@pytest.mark.parametrize("start", [f"<template a='{'x' * 4096}", "<template>" * 513])
+def test_template_over_the_limits(start: str) -> None:
+    """Too long a tag, or too deep a nest, is not followed; however it is cut."""
+    document = f"{start}'>".encode() + WIDGET
+    for at in (0, 4000, len(start), len(start) + 2):
+        scan = Scan([document[:at], document[at:]])
+        assert not scan.found
+        assert scan.doubt
 
 
 @pytest.mark.parametrize("length", [4097, 4200, 5000, 9000])

@@ -424,6 +424,7 @@ class TestChecked:
             ("changes0123456789abcdef", b"changes0123456789abcdef"),
             ("6f70656e7373e5a1" * 4, b"6f70656e7373e5a1" * 4),
             ("\ufec0" * 6, b"\xef\xbb\x80" * 6),  # begins as a byte order mark does
+            ("\u1eff" * 6, b"\xe1\xbb\xbf" * 6),  # and ends as one does
             ("topsecrettopsecret", b"topsecrettopsecret"),
             ("yourselfyourselfyour", b"yourselfyourselfyour"),
             *((one, one.encode()) for one in HALF_OPEN),

@@ -25,11 +25,12 @@ _MOST_TOLD = 20
 class Judge:
     """Knows what everybody must get, and remembers what was wrong."""
 
-    def __init__(self, *, enabled: bool) -> None:
+    def __init__(self, *, enabled: bool, loses_ends: bool) -> None:
         self.counts: Counter[str] = Counter()
         self.told: list[str] = []  # the first of the wrongs
         self.secret = 0  # the number of the secret that is in use now
         self._enabled = enabled
+        self._loses_ends = loses_ends  # the server, where a host breaks off
         self._error_page: bytes | None = None  # of the framework
 
     def note(self, kind: str, what: str) -> None:
@@ -44,7 +45,7 @@ class Judge:
         """
         self.counts["answers"] += reply.complete
         # What a host sends before it breaks off arrives too; some servers make it a whole answer.
-        is_whole = reply.complete or (ask.breaks_off and not left)
+        is_whole = reply.complete or (ask.breaks_off and not left and not self._loses_ends)
         wrong = reply.malformed or self._wrong(ask, reply, since, is_whole=is_whole)
         if wrong:
             self.note(WRONG, f"{ask}: {wrong}")

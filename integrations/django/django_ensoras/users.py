@@ -57,9 +57,10 @@ def current_users_email(widget: Widget, request: HttpRequest) -> Any:
         return None
     field = user.get_email_field_name() if hasattr(user, "get_email_field_name") else "email"
     email = email_of(user, field, trusted=widget.trust_emails)
-    if not isinstance(email, str) or not email or widget.trust_emails:
+    signed = canonical_email(email)
+    if signed is None or widget.trust_emails:
         return email
-    if apps.is_installed("allauth.account") and not _is_verified(user, email):
+    if apps.is_installed("allauth.account") and not _is_verified(user, signed):
         raise NotSigned(Outcome.UNVERIFIED)
     return email
 
@@ -99,9 +100,8 @@ def _lacks_second_factor(user: Any) -> bool:
     return getattr(user, "otp_device", None) is None and user_has_device(user)
 
 
-def _is_verified(user: Any, email: str) -> bool:
+def _is_verified(user: Any, signed: str) -> bool:
     addresses: Any = apps.get_model("account", "EmailAddress")
     verified = addresses.objects.filter(user=user, verified=True).values_list("email", flat=True)
     # Compared here: a database may take `jörg@` for `jorg@`.
-    signed = canonical_email(email)
-    return signed is not None and any(canonical_email(one) == signed for one in verified)
+    return any(canonical_email(one) == signed for one in verified)
