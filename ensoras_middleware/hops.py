@@ -173,28 +173,11 @@ class Hops:
             opener = self._opener.match(text, position)
         return position, opener, True
 
-    def behind_shadow_host(self, text: bytes, data: int, place: int) -> bool | None:
-        """Tell whether `place` stands directly behind the start tag of what can be a shadow host.
+    def is_in_data_state(self, text: bytes, data: int, place: int) -> bool:
+        """Tell whether the `<` at `place` is read in the data state, given that `data` is in it.
 
-        `data` and `place` are in the data state, and nothing is open there that was not at `data`,
-        but for ordinary elements. `None` where there is nothing but white space between them.
+        Where openers stand between, only `True` is sure.
         """
-        end = place
-        while end > data and text[end - 1] in markup.WHITE_SPACE:
-            end -= 1
-        if end == data:
-            return None
-        start = text.rfind(b"<", data, end)
-        tag = markup.TAG.match(text, start) if start >= 0 else None
-        return (
-            tag is not None
-            and tag.end() == end
-            and not tag["end"]
-            and _SHADOW_HOST.fullmatch(tag["name"].lower()) is not None
-            and self._is_in_data_state(text, data, start)
-        )
-
-    def _is_in_data_state(self, text: bytes, data: int, place: int) -> bool:
         if self._is_proven(text, data, place):
             return True
         end = self._ordinary_end(text, data, place)
@@ -304,3 +287,20 @@ _SHADOW_HOST = re.compile(
     rb"article|aside|blockquote|div|footer|h[1-6]|header|main|nav|p|section|span"
     rb"|(?!(?:annotation-xml|color-profile|font-face.*|missing-glyph)\Z)[a-z][a-z0-9._]*-[a-z0-9._-]*"
 )
+
+
+def start_of_shadow_host(text: bytes, data: int, place: int) -> int:
+    """Return where a shadow host's start tag directly before `place` begins, if this is a tag.
+
+    -1 without one, and `place` where nothing but white space stands behind `data`.
+    """
+    end = place
+    while end > data and text[end - 1] in markup.WHITE_SPACE:
+        end -= 1
+    if end == data:
+        return place
+    start = text.rfind(b"<", data, end)
+    tag = markup.TAG.match(text, start) if start >= 0 else None
+    if tag is None or tag.end() != end or tag["end"]:
+        return -1
+    return start if _SHADOW_HOST.fullmatch(tag["name"].lower()) else -1

@@ -24,7 +24,14 @@ import re
 from ensoras_middleware import markup
 from ensoras_middleware.candidate import WidgetTag, read_widget_tag
 from ensoras_middleware.foreign import ForeignElements
-from ensoras_middleware.hops import HOPS, ICON, NESTED_HOPS, Hop, hops_to_body_end
+from ensoras_middleware.hops import (
+    HOPS,
+    ICON,
+    NESTED_HOPS,
+    Hop,
+    hops_to_body_end,
+    start_of_shadow_host,
+)
 from ensoras_middleware.widget_tag import ADDRESS_PATH, TAG_LIMIT, BodyEnd
 
 # Chromium stops nesting elements at 512 (`kMaximumHTMLParserDOMTreeDepth`).
@@ -142,15 +149,15 @@ class Scanner:
         place, opener, _ = self._hop(text, position)
         if place > 0:
             self._oversized = False  # that was the tag with which the text begins
+        name = opener[1].lower() if opener is not None else b""
+        if name in (b"", b"template") and not self._see_shadow_host(text, position, place):
+            self._step_until = place
+            return position
         if opener is None:
-            self._see_shadow_host(text, position, place)
             return self._keep(text, place)
-        name = opener[1].lower()
         if name == b"!--":
             return self._comment(text, place)
-        if name == b"template":
-            self._see_shadow_host(text, position, place)
-        elif name == b"/body":
+        if name == b"/body":
             return self._report(BodyEnd(self._fed - len(text) + place), text, place, place)
         tag = markup.TAG.match(text, place)
         if tag is None:
@@ -175,11 +182,14 @@ class Scanner:
             mention = text.find(self._needle, position)
         return text.rfind(b"<", position, mention if mention >= 0 else len(text))
 
-    def _see_shadow_host(self, text: bytes, position: int, place: int) -> None:
-        behind_host = HOPS.behind_shadow_host(text, position, place)
-        if behind_host is None and position == 0:
-            return  # as the text before this one left it
-        self._behind_host = bool(behind_host)
+    def _see_shadow_host(self, text: bytes, position: int, place: int) -> bool:
+        """Note whether its start tag stands directly before; return `False` to read in steps."""
+        start = start_of_shadow_host(text, position, place)
+        if start == place:  # where the text begins there, it is as the one before it left it
+            self._behind_host = self._behind_host and position == 0
+            return True
+        self._behind_host = start >= 0 and HOPS.is_in_data_state(text, position, start)
+        return start < 0 or self._behind_host or position < self._step_until
 
     def _opener_tag(self, text: bytes, name: bytes, tag: re.Match[bytes]) -> int:
         if self._in_select and name not in (b"script", b"/select"):

@@ -19,7 +19,7 @@ from random import Random
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from fuzzing import standard
-from fuzzing.documents import documents, extreme_document, random_document
+from fuzzing.documents import documents, extreme_document, hopped_document, random_document
 from fuzzing.judging import Judge
 
 # How much of the time each part gets.
@@ -154,4 +154,10 @@ class Job:
 
 def _hostile(random: Random) -> Iterator[bytes]:
     while True:
-        yield random_document(random) if random.random() < 0.99 else extreme_document(random)
+        chance = random.random()
+        if chance < 0.01:
+            yield extreme_document(random)
+        elif chance < 0.2:
+            yield hopped_document(random)
+        else:
+            yield random_document(random)

@@ -1,7 +1,7 @@
 """Hostile documents: grammars over fragments that mislead whoever does not parse as a browser does.
 
 The same fragments feed two generators: `documents`, a hypothesis strategy, which nests, and
-`random_document`, which is fast. `extreme_document` makes what is too long for most runs.
+`random_document`, which is fast. `hopped_document` and `extreme_document` make longer ones.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from random import Random
 
 from hypothesis import strategies as st
 
-from fuzzing.fragments import BODY_ENDS, GROUPS, RAW_NAMES, SIGNS, WIDGET, WIDGETS
+from fuzzing.fragments import BODY_ENDS, GROUPS, HOPPED, RAW_NAMES, SIGNS, WIDGET, WIDGETS
 
 TAG_LIMIT = 4096  # the longest tag that is read as a widget tag
 DEPTH_LIMIT = 512  # how deep Chromium nests elements
@@ -30,6 +30,15 @@ def random_document(random: Random) -> bytes:
         document = _mutated(random, document)
     if random.random() < 0.3:
         document = b"<!doctype html><title>t</title><body>" + document
+    return document
+
+
+def hopped_document(random: Random) -> bytes:
+    """Return a longer document of what is hopped over, and a widget tag behind all of it."""
+    pieces = [random.choice(random.choice(HOPPED)) for _ in range(random.randint(4, 30))]
+    document = b"".join([*pieces, WIDGET])
+    while random.random() < 0.5:
+        document = _mutated(random, document)
     return document
 
 

@@ -114,6 +114,14 @@ SELF_CONTAINED = [
     b"<!-- it's \" > - -->",
     b'<svg a="b"><path d="M0"/><g><use/><title>"</title></g></svg>',
     b"<svg><path d='<'></path><g><g><rect a='b' /></g></g></svg>",
+    b"<svg a=b><circle r=1></circle><line/><polygon points='1 2'/></svg>",
+    b"<svg a=b/><circle r=1/>",
+    b"<svg><rect a=b/></svg>",
+    b"<select a=b><option>x</option><option selected>y</select>",
+    b"<select><option a='<script>'></select>",
+    b"<noscript><p a=b></p><iframe src='x'></iframe></noscript>",
+    b"<noscript><style>a{b:c}</style></noscript>",
+    b"<noscript><p a='<style>'></noscript>",
     b"<svg><path></use></svg>",
     b"<svg><g><path></g></svg>",
     b"<svg><title>x</svg>",
@@ -371,5 +379,9 @@ GROUPS = [
     DECOYS, COMMENTS, DOCTYPES, CDATA, RAW, SCRIPT_DATA, SELF_CONTAINED, TEMPLATES, FOREIGN, TREE,
     ATTRIBUTES, TEXT, ODD_BYTES, ODD_ATTRIBUTES, SELECTS, SCOPES, FOREIGN_SCOPES, SHADOW_ROOTS,
     BODY_ENDS,
+]  # fmt: skip
+# What the scanner hops over, and what breaks a hop off.
+HOPPED = [
+    *[SELF_CONTAINED] * 12, COMMENTS, RAW, SCRIPT_DATA, ATTRIBUTES, ODD_ATTRIBUTES, TEXT, DECOYS,
 ]  # fmt: skip
 SIGNS = [bytes([sign]) for sign in b"<>\"'=/-!? \n\0\x1b[]&;sScC"]

@@ -251,8 +251,9 @@ def _check_place(
     if NEEDLE in insertion.text:
         return
     assert place in places[insertion.slug], f"not before its widget tag; those are {places}"
+    passable = [*differences.PASSED, differences.unread(visit.needle)]
     for passed in all_places[: all_places.index(place)]:
-        known = differences.first(differences.PASSED, host, passed)
+        known = differences.first(passable, host, passed)
         assert known or visit.policies, "not before the first widget tag"
 
 
@@ -263,7 +264,7 @@ def _check_reason(outcome: str, visit: Visit, host: bytes, missed: int, streamed
     if outcome == "dangling" or (streamed and _DANGLING.match(host, missed)):
         assert _DANGLING.match(host, missed)
         return
-    # The outcome of a stream is told before it is read.
-    more = differences.DOUBTS if streamed else [differences.unread(visit.needle)]
-    known = [*differences.PASSED, *more]
+    known = [*differences.PASSED, differences.unread(visit.needle)]
+    if streamed:  # its outcome is told before it is read
+        known += differences.DOUBTS
     assert differences.first(known, host, missed), f"missed {missed}: {outcome}"

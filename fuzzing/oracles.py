@@ -107,6 +107,19 @@ def is_element_without_scripting(before: bytes) -> bool:
     return bool(list(_probes(_lexbor(_text(before) + PROBE, scripting=False))))
 
 
+def writes_out(text: bytes, address: bytes) -> bool:
+    """Whether the `src` of the start tag that a text begins with holds these bytes as they are.
+
+    If so, others there make another `src`.
+    """
+    other = text.replace(address, address.replace(b"widget", b"gadget"))
+    sources = []
+    for one in (text, other):
+        script = _lexbor(_text(one)).css_first("script")
+        sources.append(script and script.attributes.get("src"))
+    return sources[0] != sources[1]
+
+
 def nonce(text: bytes) -> str | None:
     """Return the nonce of the script start tag that a text begins with."""
     script = _lexbor(_text(text)).css_first("script")

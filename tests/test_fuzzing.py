@@ -18,7 +18,13 @@ from hypothesis import HealthCheck, example, given, settings
 from ensoras_middleware.candidate import WidgetTag
 from ensoras_middleware.scanner import Scanner
 from fuzzing import differences, injecting, judging, scanning, standard
-from fuzzing.documents import documents, extreme_document, random_document, with_body_ends
+from fuzzing.documents import (
+    documents,
+    extreme_document,
+    hopped_document,
+    random_document,
+    with_body_ends,
+)
 from fuzzing.fragments import WIDGET
 from tests.adapters import ALICE, BOB, Answer, identify_script
 
@@ -54,6 +60,12 @@ def test_random_documents(record_property: pytest.RecordProperty) -> None:
 def test_extreme_documents() -> None:
     """Nor on those with tags and nesting near the limits."""
     outcomes(scanning.check, extreme_document, 25)
+
+
+def test_hopped_documents() -> None:
+    """Nor on longer ones, of what the scanner hops over."""
+    counts = outcomes(scanning.check, hopped_document, 200)
+    assert counts["found"] > 25, counts
 
 
 def test_body_ends() -> None:

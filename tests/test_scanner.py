@@ -189,6 +189,9 @@ PAGES = {
     "declarative shadow root": "<div><template shadowrootmode=open><p>▲</p></template>▲</div>",
     "declarative shadow root, closed": "<section><template shadowrootmode='CLOSED'>▲",
     "declarative shadow root of a custom element": "<my-app><template shadowrootmode=open>▲",
+    "declarative shadow root behind a text element and odd signs": "<title>t</title>< <div>"
+    "<template shadowrootmode=open>▲</template><style></style><p '>'<x-y>"
+    "<template shadowrootmode=open>▲",
     "declarative shadow root of another mode": "<div><template shadowrootmode=x>△</template>▲",
     "declarative shadow root of the old kind": "<div><template shadowroot=open>△</template>▲",
     "template in a shadow root": "<div><template shadowrootmode=open><template>△</template>▲",
