@@ -290,6 +290,8 @@ DOUBTS = {
     "shadow root of a list": "<ul><template shadowrootmode=open>△</template>▲",
     "shadow root by a character reference": "<div><template shadowrootmode=&#111;pen>▲</template>▲",
     "shadow root of the document": "<html><template shadowrootmode=open>△</template>▲",
+    "shadow root of a tag with odd signs": "<div <<><template shadowrootmode=open>▲</template>▲",
+    "shadow root of a tag with a tag": "<div a='<p >'><template shadowrootmode=open>▲</template>▲",
     "second shadow root": "<div><template shadowrootmode=open></template>"
     "<template shadowrootmode=open>△</template>▲",
     "shadow root of a link": "<div><a><template shadowrootmode=open>△</template>▲",
