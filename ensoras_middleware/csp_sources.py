@@ -16,8 +16,8 @@ _HOST_SOURCE = re.compile(
     r"(?::([0-9]{1,5}|\*))?(/[^?#]*)?"
 )
 
-# What the scheme of a source matches besides itself (section 6.7.2.9).
-_UPGRADES = {"http": {"https"}, "ws": {"wss", "http", "https"}, "wss": {"https"}}
+# What of http(s) the scheme of a source matches besides itself (section 6.7.2.9).
+_UPGRADES = {"http": {"https"}, "ws": {"http", "https"}, "wss": {"https"}}
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 

@@ -35,8 +35,7 @@ _BEFORE = (
 _AFTER = b");"
 
 _OWN_SCRIPT = re.compile(
-    rb'<script(?: nonce="[^"]*+")?>%s[^}]*+\}%s</script>'
-    % (re.escape(_BEFORE), re.escape(_AFTER))
+    rb'<script(?: nonce="[^"]*+")?>%s[^}]*+\}%s</script>' % (re.escape(_BEFORE), re.escape(_AFTER))
 )
 
 # How far before the widget's address an identify script is looked for: as far as the tag may reach,

@@ -58,6 +58,7 @@ SOURCES = {
     "app.ensoras.com/cdn/": (True, False),
     "app.ensoras.com/cdn/v1/widget/acme.js": (True, False),
     "app.ensoras.com/%63dn/v1/widget/acme%2Ejs": (True, False),
+    "app.ensoras.com/cdn/v1/widget/": (True, False),
     "app.ensoras.com/cdn": (False, False),
     "app.ensoras.com/CDN/": (False, False),
     "app.ensoras.com/cdn%2Fv1/": (False, False),
@@ -79,6 +80,14 @@ def test_source_list(sources: str, allowed: tuple[bool, bool]) -> None:
         allow_address(sources.split(), ADDRESS),
         allow_address(sources.split(), LOCAL),
     ) == allowed
+
+
+@pytest.mark.parametrize(
+    ("port", "allowed"), [("", True), (":80", True), (":79", False), (":81", False)]
+)
+def test_the_port_of_http(port: str, allowed: bool) -> None:
+    """It is 80 where none is given."""
+    assert allow_address([f"http://localhost{port}"], "http://localhost/x.js") is allowed
 
 
 # The enforced policies, the report-only ones, and the nonce: "" for none, `None` where blocked.

@@ -214,6 +214,7 @@ PAGES = {
     "svg script is no raw text": "<svg><script></svg>▲",
     "svg title self-closing": "<svg><title/></svg>▲",
     "svg textarea": "<svg><textarea>△</textarea></svg>▲",
+    "noscript in a noscript": "<noscript><noscript></noscript>▲",
     "less-than signs in svg": "<svg> a < b <3 </svg>▲",
     "svg comment": "<svg><!-- </svg>△ --></svg>▲",
     "svg attribute": "<svg a='</svg>△'></svg>▲",
