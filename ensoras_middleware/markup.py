@@ -125,7 +125,7 @@ def shortened_tag(text: bytes) -> bytes:
     assert certain is not None, "a tag with a whole name"
     name = certain[1][: len("</") + NAME_LIMIT + 1] + b"/"
     if b"<" in text[1:]:  # a shadow host's start tag is sought by its last `<`
-        name += b"<"
+        name += b"<=x"
     rest = text[certain.end() :]
     attribute = _UNCERTAIN.match(rest)
     if attribute is None:  # before an attribute name, or behind a solidus
