@@ -277,7 +277,7 @@ class Scanner:
         return rest
 
     def _in_data_state(self) -> bool:
-        return not (self._kept or self.ended or self._content)
+        return not (self._kept or self.ended or self._content or self._foreign)
 
     # Comments and CDATA ---------------------------------------------------------------------
 

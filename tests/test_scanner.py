@@ -126,6 +126,7 @@ PAGES = {
     "solidus behind an equals sign": "<a b=/'>▲",
     "tag in a tag": "<a <script>▲",
     "script inside an open tag": "<a △".replace("△", "<script src=") + URL.decode() + ">x▲",
+    "value, then a name, of odd signs": "<a b='<'=\"'>▲<a b='>'><button>",
     "values without space": "<a b='1'c=\"2\"d>▲",
     "value with a greater-than sign": "<a b='>' c=\">\">▲",
     "tag name with odd signs": "<a'b=\"c>▲",
@@ -264,6 +265,7 @@ NOT_TO_LEXBOR = {"sup breaks out of svg": "<svg><g><sup>▲"}
 DOUBTS = {
     "noscript swallows into an address": "<noscript><img src='//evil?</noscript>▲",
     "noscript opens a comment": "<noscript><!-- </noscript>▲ -->",
+    "noscript opens an svg": "<noscript><svg></noscript>▲",
     "noscript opens a style": "<noscript><style></noscript>▲",
     "noscript opens a tag": "<noscript><a b</noscript>▲",
     "noscript opens a textarea": "<noscript><textarea></noscript>▲",
