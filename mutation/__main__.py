@@ -16,12 +16,14 @@ from mutation.running import ROOT, Runner
 
 # What runs the packages in the process of the tests.
 TESTS = (
-    *("asgi", "asgi_logins", "brands", "check_headers", "configuration", "django"),
-    *("django_checks", "django_impersonation", "django_logins", "django_order", "embed"),
-    *("embed_csp", "embed_frameworks", "endpoint", "faults", "flask", "flask_logins"),
-    *("flask_order", "flask_security", "framework_caches", "identity", "injection", "outcomes"),
-    *("page", "rotation", "scanner", "scanner_body_end", "scenarios", "secret", "stack_order"),
-    *("testing", "troubleshooting", "wsgi", "wsgi_logins"),
+    *("asgi", "asgi_logins", "brands", "caching", "check_headers", "configuration", "csp"),
+    *("django", "django_checks", "django_impersonation", "django_logins", "django_order"),
+    *("eligibility", "embed", "embed_csp", "embed_frameworks", "endpoint", "faults_callbacks"),
+    *("faults_endpoint", "faults_host", "faults_own_steps", "faults_types", "faults_views"),
+    *("flask", "flask_logins", "flask_order", "flask_security", "framework_caches", "identity"),
+    *("injection", "outcomes", "page", "rotation", "scanner", "scanner_body_end", "scenarios"),
+    *("scope", "secret", "snippet", "stack_order", "testing", "troubleshooting", "widget_tag"),
+    *("wsgi", "wsgi_logins"),
 )
 
 
