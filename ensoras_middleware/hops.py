@@ -281,6 +281,8 @@ def _may_be_escaped(text: bytes, data: int, place: int) -> bool:
     return escape >= 0 and text.find(b"-->", escape + len(b"<!"), place) < 0
 
 
+# Shadow hosts -----------------------------------------------------------------------------------
+
 # Elements that can hold a shadow root, without `body`: a second `body` tag makes no element (DOM,
 # "valid shadow host name"). Custom elements have a hyphen, and so do these, which are none.
 _SHADOW_HOST = re.compile(
@@ -289,18 +291,20 @@ _SHADOW_HOST = re.compile(
 )
 
 
-def start_of_shadow_host(text: bytes, data: int, place: int) -> int:
-    """Return where a shadow host's start tag directly before `place` begins, if this is a tag.
-
-    -1 without one, and `place` where nothing but white space stands behind `data`.
-    """
-    end = place
-    while end > data and text[end - 1] in markup.WHITE_SPACE:
-        end -= 1
-    if end == data:
-        return place
+def shadow_host(text: bytes, data: int, end: int) -> tuple[int, bytes]:
+    """Return where the start tag that ends at `end` begins, and its name, if it can be a host's."""
     start = text.rfind(b"<", data, end)
     tag = markup.TAG.match(text, start) if start >= 0 else None
     if tag is None or tag.end() != end or tag["end"]:
-        return -1
-    return start if _SHADOW_HOST.fullmatch(tag["name"].lower()) else -1
+        return -1, b""
+    name = tag["name"].lower()
+    return (start, name) if _SHADOW_HOST.fullmatch(name) else (-1, b"")
+
+
+def stays_around_white_space(host: bytes) -> bool:
+    """Tell whether what follows white space in a host is surely its child.
+
+    White space brings back formatting elements that are still to be closed (section 13.2.6.4.7):
+    `<p><i><div> ` opens another `i` in the `div`. The start tags of these have done so before.
+    """
+    return host == b"span" or b"-" in host

@@ -30,7 +30,8 @@ from ensoras_middleware.hops import (
     NESTED_HOPS,
     Hop,
     hops_to_body_end,
-    start_of_shadow_host,
+    shadow_host,
+    stays_around_white_space,
 )
 from ensoras_middleware.widget_tag import ADDRESS_PATH, TAG_LIMIT, BodyEnd
 
@@ -53,7 +54,7 @@ class Scanner:
     """
 
     __slots__ = (
-        "_address", "_awaited", "_behind_host", "_content", "_fed", "_foreign", "_held", "_hops",
+        "_address", "_awaited", "_content", "_fed", "_foreign", "_held", "_hops", "_host",
         "_in_select", "_kept", "_mention", "_needle", "_noscript", "_oversized", "_resume",
         "_scripting", "_step_until", "_tag", "_target", "_templates", "doubt", "ended",
     )  # fmt: skip
@@ -85,7 +86,7 @@ class Scanner:
         # Reads the open noscript as a frame without scripting would.
         self._noscript: Scanner | None = None
         self._templates: list[str] = []
-        self._behind_host = False  # the text ends with a shadow host's start tag and white space
+        self._host = b""  # the shadow host with whose start tag the text ends, but for white space
         self._in_select = False
         self._foreign = ForeignElements()
         # Of the text that is read now: where it names the widget, if that is known, how far to
@@ -183,13 +184,21 @@ class Scanner:
         return text.rfind(b"<", position, mention if mention >= 0 else len(text))
 
     def _see_shadow_host(self, text: bytes, position: int, place: int) -> bool:
-        """Note whether its start tag stands directly before; return `False` to read in steps."""
-        start = start_of_shadow_host(text, position, place)
-        if start == place:  # where the text begins there, it is as the one before it left it
-            self._behind_host = self._behind_host and position == 0
-            return True
-        self._behind_host = start >= 0 and HOPS.is_in_data_state(text, position, start)
-        return start < 0 or self._behind_host or position < self._step_until
+        """Note the one whose start tag stands directly before; return `False` to read in steps."""
+        end = place
+        while end > position and text[end - 1] in markup.WHITE_SPACE:
+            end -= 1
+        if end > position:
+            start, host = shadow_host(text, position, end)
+            proven = not host or HOPS.is_in_data_state(text, position, start)
+            self._host = host if proven else b""
+            if not proven and position >= self._step_until:
+                return False
+        elif position > 0:  # else it is as the text before this one left it
+            self._host = b""
+        if end < place and not stays_around_white_space(self._host):
+            self._host = b""
+        return True
 
     def _opener_tag(self, text: bytes, name: bytes, tag: re.Match[bytes]) -> int:
         if self._in_select and name not in (b"script", b"/select"):
@@ -219,11 +228,11 @@ class Scanner:
         attributes = markup.by_name(markup.attribute_list(tag))
         mode = attributes.get(b"shadowrootmode", b"").lower()
         if mode in (b"open", b"closed"):
-            kind = _SHADOW_ROOT if self._behind_host else _UNSURE
+            kind = _SHADOW_ROOT if self._host else _UNSURE
         elif b"&" in mode:  # a character reference
             kind = _UNSURE
         self._templates.append(kind)
-        self._behind_host = False
+        self._host = b""
         return tag.end()
 
     def _report(self, found: WidgetTag | BodyEnd, text: bytes, place: int, resume: int) -> int:
@@ -240,7 +249,7 @@ class Scanner:
                 return tag.end()
             self._noscript = Scanner(None, scripting=False)
         self._content = (name, 0)
-        self._behind_host = False
+        self._host = b""
         oversized, self._oversized = self._oversized, False
         found = None
         if name == b"script" and not oversized and _INERT not in self._templates:
@@ -282,7 +291,7 @@ class Scanner:
     # Comments and CDATA ---------------------------------------------------------------------
 
     def _comment(self, text: bytes, start: int) -> int:
-        self._behind_host = False
+        self._host = b""
         end = markup.COMMENT_ENDS_AT_ONCE.match(text, start + 4)
         end = end or markup.COMMENT_END.search(text, start + 4)
         if end is not None:

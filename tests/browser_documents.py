@@ -264,6 +264,8 @@ DOUBTED = {
     "in a frameset": "<frameset>{W}</frameset>",
     "two shadow roots": "<div><template shadowrootmode=open></template>"
     "<template shadowrootmode=open>{W}</template></div>",
+    "no shadow host, for white space brings back the link": "<p><i><div>\n"
+    "<template shadowrootmode=open>{W}</template></div>",
     "no shadow host": "<ul><template shadowrootmode=open>{W}</template></ul>",
     "a font in svg": "<svg><font>{W}</font></svg>",
     "a template's columns": "<template><col>{W}</template>",

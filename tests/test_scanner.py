@@ -190,6 +190,8 @@ PAGES = {
     "declarative shadow root": "<div><template shadowrootmode=open><p>▲</p></template>▲</div>",
     "declarative shadow root, closed": "<section><template shadowrootmode='CLOSED'>▲",
     "declarative shadow root of a custom element": "<my-app><template shadowrootmode=open>▲",
+    "declarative shadow root behind white space": "<x-y>\n\t<template shadowrootmode=open>▲"
+    "</template></x-y><span> <template shadowrootmode=open>▲",
     "declarative shadow root behind a text element and odd signs": "<title>t</title>< <div>"
     "<template shadowrootmode=open>▲</template><style></style><p '>'<x-y>"
     "<template shadowrootmode=open>▲",
@@ -292,6 +294,8 @@ DOUBTS = {
     "late frameset": "▲<frameset>",
     "shadow root of a list": "<ul><template shadowrootmode=open>△</template>▲",
     "shadow root by a character reference": "<div><template shadowrootmode=&#111;pen>▲</template>▲",
+    "shadow root behind a formatting element that white space brings back": "<p><i><div>\n"
+    "<template shadowrootmode=open>△</template>▲",
     "shadow root of the document": "<html><template shadowrootmode=open>△</template>▲",
     "shadow root of a tag with odd signs": "<div <<><template shadowrootmode=open>▲</template>▲",
     "shadow root of a tag with a tag": "<div a='<p >'><template shadowrootmode=open>▲</template>▲",
