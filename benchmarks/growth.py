@@ -126,19 +126,19 @@ def rows(rounds: int) -> list[Row]:
 
 
 def _worst(way: str, chunk: int, size: int, rounds: int) -> Row:
-    pages = some_of_each_state(1)
-    growth = {one: _growth(one, chunk, size, 3 if chunk > 1 else 1) for one in pages}
+    pages = {one.name: one for one in some_of_each_state(1)}
+    growth = {name: _growth(one, chunk, size, 3 if chunk > 1 else 1) for name, one in pages.items()}
     # The worst of many noisy ratios is worse than any of them: look at these once more.
-    suspects = sorted(pages, key=lambda one: -growth[one].median)[:6]
-    growth |= {one: _growth(one, chunk, size, rounds) for one in suspects}
-    worst = max(suspects, key=lambda one: growth[one].median)
+    suspects = sorted(pages, key=lambda name: -growth[name].median)[:6]
+    growth |= {name: _growth(pages[name], chunk, size, rounds) for name in suspects}
+    worst = max(suspects, key=lambda name: growth[name].median)
     return Row(
         f"hostile pages, {way}: the worst t(4n) / t(n)",
         growth[worst],
         TIMES,
         5,
-        beside={"generators": str(len(pages)), "worst": worst.name},
-        details={one.name: growth[one].as_json() for one in suspects},
+        beside={"generators": str(len(pages)), "worst": worst},
+        details={name: growth[name].as_json() for name in suspects},
     )
 
 
