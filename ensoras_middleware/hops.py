@@ -57,11 +57,9 @@ def _begins_opener(names: tuple[str, ...]) -> bytes:
 # Where one of these begins in the data state, its end is in the data state, and nothing is left
 # open. They hold no openers but those of raw text elements, which are noted too.
 
-_UNQUOTED = rb"""[^\t\n\f\r "'=<>`]++"""
+_UNQUOTED = rb"""[^\t\n\f\r "'=<>`]++"""  # a solidus before `>` is of the value
 _ATTRIBUTES = plain_attributes(plain_value(unquoted=_UNQUOTED))
 _ATTRIBUTES_WITHOUT_LESS_THAN = plain_attributes(plain_value(rb"[^%s<]*+", _UNQUOTED))
-# Where `/>` means something, an unquoted value before it must not swallow the solidus.
-_FOREIGN_ATTRIBUTES = plain_attributes(plain_value(unquoted=_UNQUOTED.replace(b"`", b"`/")))
 
 
 def _element(name: str, attributes: bytes, content: bytes) -> bytes:
@@ -73,15 +71,15 @@ def _icon(depth: int) -> bytes:
     # Every element is closed, by a name that no HTML element has: none is left open behind it.
     inside = [
         *(
-            b"%s%s%s(?:/>|></%s>)" % (name, NAME_END, _FOREIGN_ATTRIBUTES, name)
+            b"%s%s%s(?:/>|></%s>)" % (name, NAME_END, _ATTRIBUTES, name)
             for name in (b"path", b"use", b"circle", b"rect", b"polygon")
         ),
-        _element("title", _FOREIGN_ATTRIBUTES, rb"[^<]*+"),
-        b"(?:ellipse|line|polyline|stop)%s%s/>" % (NAME_END, _FOREIGN_ATTRIBUTES),
+        _element("title", _ATTRIBUTES, rb"[^<]*+"),
+        b"(?:ellipse|line|polyline|stop)%s%s/>" % (NAME_END, _ATTRIBUTES),
     ]
     if depth:
         names = ("g", "symbol") if depth > 1 else ("g",)
-        inside += [_element(name, _FOREIGN_ATTRIBUTES, _icon(depth - 1)) for name in names]
+        inside += [_element(name, _ATTRIBUTES, _icon(depth - 1)) for name in names]
     return rb"(?:[^<]++|<(?:%s)|(?!))*+" % b"|".join(inside)
 
 
@@ -101,7 +99,7 @@ def _text_in_data_state(opener: bytes) -> bytes:
 def _harmless(opener: bytes) -> bytes:
     return b"|".join(
         [
-            _element("svg", _FOREIGN_ATTRIBUTES, _icon(depth=2)),
+            _element("svg", _ATTRIBUTES, _icon(depth=2)),
             _element("select", _ATTRIBUTES, _options()),
             _element("noscript", _ATTRIBUTES_WITHOUT_LESS_THAN, _text_in_data_state(opener)),
         ]

@@ -195,6 +195,11 @@ PAGES = {
     "declarative shadow root behind a text element and odd signs": "<title>t</title>< <div>"
     "<template shadowrootmode=open>▲</template><style></style><p '>'<x-y>"
     "<template shadowrootmode=open>▲",
+    "text element named in its own start tag": '<textarea a="<textarea></textarea>">△</textarea>▲',
+    "script data escaped up to the end of a script in it": "<script><!-- ><script></script>-->△"
+    "</script>▲",
+    "address that is not written out, beside its path": "<script data-a='/cdn/v1/widget/' "
+    "src='https://app.ensoras.com/cdn/v1/widget&sol;acme.js'></script>▲",
     "declarative shadow root of another mode": "<div><template shadowrootmode=x>△</template>▲",
     "declarative shadow root of the old kind": "<div><template shadowroot=open>△</template>▲",
     "template in a shadow root": "<div><template shadowrootmode=open><template>△</template>▲",
