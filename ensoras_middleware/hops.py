@@ -6,7 +6,8 @@ and read exactly only where the proof fails.
 
 Most openers are not stopped at either. Comments, scripts and raw text elements are *noted*: it is
 enough to know that they have ended before the place that is hopped to. Others are hopped over
-where they are *harmless*, all that they hold: icons, selects of options, plain noscripts.
+where they are *harmless*, all that they hold: plain comments, icons, selects of options, plain
+noscripts.
 """
 
 from __future__ import annotations
@@ -57,6 +58,10 @@ def _begins_opener(names: tuple[str, ...]) -> bytes:
 # Where one of these begins in the data state, its end is in the data state, and nothing is left
 # open. They hold no openers but those of raw text elements, which are noted too.
 
+# The first `>` ends it, and so the escape that it begins in script data. It may hold openers: they
+# are noted, or stopped at.
+_PLAIN_COMMENT = rb"!--[^>]{0,200}+>(?<=-->)"
+
 _UNQUOTED = rb"""[^\t\n\f\r "'=<>`]++"""  # a solidus before `>` is of the value
 _ATTRIBUTES = plain_attributes(plain_value(unquoted=_UNQUOTED))
 _ATTRIBUTES_WITHOUT_LESS_THAN = plain_attributes(plain_value(rb"[^%s<]*+", _UNQUOTED))
@@ -99,6 +104,7 @@ def _text_in_data_state(opener: bytes) -> bytes:
 def _harmless(opener: bytes) -> bytes:
     return b"|".join(
         [
+            _PLAIN_COMMENT,
             _element("svg", _ATTRIBUTES, _icon(depth=2)),
             _element("select", _ATTRIBUTES, _options()),
             _element("noscript", _ATTRIBUTES_WITHOUT_LESS_THAN, _text_in_data_state(opener)),
@@ -127,12 +133,15 @@ class Hops:
             any_case(name).encode() + (NAME_END if name.isalpha() else b"") + b"()"
             for name in _NOTED
         )
-        stop = opener + b"()"
+        stop = b"(?:%s)(?P<unnoted>)" % opener
         if not stopping_at_all:
-            stop = b"%s|(?!%s)(?:%s)()" % (noted, _harmless(opener), opener)
-        # Going on and back costs nearly every `<` less than looking ahead.
-        self._stop = re.compile(b"<%s(?<=(?=<(?:%s))...)" % (_begins_opener(names), stop))
-        self._unnoted = self._stop.groups
+            stop = b"(?!%s)(?:%s|(?:%s)(?P<unnoted>))" % (_harmless(opener), noted, opener)
+        # Going on and back costs nearly every `<` less than looking ahead. What is not noted takes
+        # all the text behind it, so that it is the last.
+        self._stop = re.compile(
+            b"<%s(?<=(?=<(?:%s))...)(?(unnoted)(?s:.*))" % (_begins_opener(names), stop)
+        )
+        self._unnoted = self._stop.groupindex["unnoted"]
         self._opener = re.compile(b"<(%s)" % opener)
         # All that leaves the tokenizer in the data state: text, bogus comments, and whole tags of
         # other names.
@@ -148,14 +157,9 @@ class Hops:
         to hop to.
         """
         place = max(position, target)
-        last: dict[int | None, re.Match[bytes]] = {}
-        unnoted = self._unnoted
-        for opener in self._stop.finditer(text, position, place):
-            kind = opener.lastindex
-            if kind == unnoted:  # it may not be hopped over
-                place = opener.start()
-                break
-            last[kind] = opener
+        last = self._last_stops(text, position, place)
+        if self._unnoted in last:  # it may not be hopped over
+            place = last.pop(self._unnoted).start()
         if _proven_in_data_state(text, position, place, last):
             return self.step(text, place)
         if last:  # perhaps the last one has not ended
@@ -184,8 +188,12 @@ class Hops:
         return end == place or text[end:place] == b"<"
 
     def _is_proven(self, text: bytes, data: int, place: int) -> bool:
-        last = {opener.lastindex: opener for opener in self._stop.finditer(text, data, place)}
+        last = self._last_stops(text, data, place)
         return self._unnoted not in last and _proven_in_data_state(text, data, place, last)
+
+    def _last_stops(self, text: bytes, data: int, place: int) -> dict[int | None, re.Match[bytes]]:
+        """Return the last of each kind, up to the first that may not be hopped over."""
+        return {opener.lastindex: opener for opener in self._stop.finditer(text, data, place)}
 
     def _ordinary_end(self, text: bytes, *positions: int) -> int:
         ordinary = self._ordinary.match(text, *positions)

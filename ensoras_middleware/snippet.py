@@ -43,6 +43,7 @@ _OWN_SCRIPT = re.compile(
 _REACH = 2 * TAG_LIMIT
 
 _CALL_START = _BEFORE + b"{"
+_REST = len(_CALL_START) - 1  # may be the end of what was seen, and the start of a chunk
 
 # What HTML could read as markup; `}`, so that the first one ends the identity; and what JSON or a
 # script cannot hold as it is.
@@ -124,23 +125,29 @@ class IdentityBlanker:
         self._seen = b""  # the end of what was fed, in which a script may begin
 
     def feed(self, chunk: bytes) -> bytes:
-        """Return the chunk with spaces for identities."""
+        """Return the chunk, with spaces for identities."""
+        joint = self._seen + chunk[:_REST]
+        if self._inside or _CALL_START in joint or _CALL_START in chunk:
+            return self._blanked(chunk)
+        self._seen = (chunk if len(chunk) >= _REST else joint)[-_REST:]
+        return chunk
+
+    def _blanked(self, chunk: bytes) -> bytes:
         text = bytearray(self._seen + chunk)
-        start = len(self._seen)
+        position = len(self._seen) if self._inside else 0
         while True:
             if not self._inside:
-                begin = text.find(_CALL_START, max(start - len(_CALL_START) + 1, 0))
+                begin = text.find(_CALL_START, position)
                 if begin < 0:
                     break
                 self._inside = self.found = True
-                start = begin + len(_CALL_START) - 1
-            end = text.find(b"}", start)
-            stop = end + 1 if end >= 0 else len(text)
-            text[start:stop] = b" " * (stop - start)
-            start = stop
-            if end < 0:
+                position = begin + len(_CALL_START) - 1
+            end = text.find(b"}", position) + 1
+            stop = end or len(text)
+            text[position:stop] = b" " * (stop - position)
+            position = stop
+            if not end:
                 break
             self._inside = False
-        result = bytes(text[len(text) - len(chunk) :])
-        self._seen = bytes(text[1 - len(_CALL_START) :])
-        return result
+        self._seen = bytes(text[-_REST:])
+        return bytes(text[len(text) - len(chunk) :])
