@@ -6,8 +6,8 @@ and read exactly only where the proof fails.
 
 Most openers are not stopped at either. Comments, scripts and raw text elements are *noted*: it is
 enough to know that they have ended before the place that is hopped to. Others are hopped over
-where they are *harmless*, all that they hold: plain comments, icons, selects of options, plain
-noscripts.
+where they are *harmless*, all that they hold: plain comments, titles, iframes, icons, selects of
+options, plain noscripts.
 """
 
 from __future__ import annotations
@@ -105,6 +105,8 @@ def _harmless(opener: bytes) -> bytes:
     return b"|".join(
         [
             _PLAIN_COMMENT,
+            _element("title", b"", rb"[^<]*+"),
+            _element("iframe", _ATTRIBUTES, rb"[^<]*+"),
             _element("svg", _ATTRIBUTES, _icon(depth=2)),
             _element("select", _ATTRIBUTES, _options()),
             _element("noscript", _ATTRIBUTES_WITHOUT_LESS_THAN, _text_in_data_state(opener)),
