@@ -80,7 +80,8 @@ def _common(one: str, other: str) -> int:
 
 def _is_of_interest(top: ast.stmt) -> bool:
     if isinstance(top, ast.Assign):
-        return ast.unparse(top.targets[0]) not in ("__all__", "logger")
+        is_type = isinstance(top.value, ast.Subscript)
+        return not is_type and ast.unparse(top.targets[0]) not in ("__all__", "logger")
     if isinstance(top, ast.AnnAssign):
         return top.value is not None
     return isinstance(top, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)

@@ -1,6 +1,7 @@
 """Runs the tests that a mutant concerns, in a process that has it in place of the code."""
 
 from __future__ import annotations
+import __future__
 
 import ast
 import contextlib
@@ -179,14 +180,14 @@ class _Tests:
             span = range(mutant.line, mutant.last_line + 1)
             concerned = {test for line in span for test in lines[line]}
         else:
-            names = names_of(mutant, file.read_text("utf-8"))
-            places = [place for name in names for place in users_of_names()[name]]
-            concerned = {test for path, line in places for test in self._lines[path][line]}
-            concerned.update(
+            concerned = {
                 number
                 for number, item in enumerate(self._session.items)
                 if item.path.stem == f"test_{file.stem}"
-            )
+            }
+        names = {name for constant in constants_of(mutant) for name in _bound(constant)}
+        places = [place for name in names for place in users_of_names()[name]]
+        concerned |= {test for path, line in places for test in self._lines[path][line]}
         first = [one for one in self._killers if one in concerned][:20]
 
         def cost(one: int) -> tuple[bool, float]:
@@ -232,17 +233,22 @@ def _in_a_fork(run: Callable[[], int], seconds: int) -> int:
 # What a mutant is of --------------------------------------------------------------------------
 
 
-def names_of(mutant: Mutant, source: str) -> set[str]:
-    """Return the constants of the module that are made of a changed one."""
-    body = ast.parse(source).body
-    names = _bound(body[mutant.top])
-    for statement in body[mutant.top + 1 :]:
-        if isinstance(statement, ast.Assign | ast.AnnAssign) and names & set(_loaded(statement)):
-            names |= _bound(statement)
-    return names
+def constants_of(mutant: Mutant) -> list[ast.Assign | ast.AnnAssign]:
+    """Return the statements that make constants of what is changed, in their order."""
+    body = ast.parse(mutant.source).body
+    first = body[mutant.top]
+    statements, names = [first], _bound(first)
+    while added := [one for one in body if one not in statements and names & set(_loaded(one))]:
+        statements += added
+        names.update(*map(_bound, added))
+    return [
+        one for one in body if one in statements and isinstance(one, ast.Assign | ast.AnnAssign)
+    ]
 
 
 def _bound(statement: ast.stmt) -> set[str]:
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {statement.name}
     return {
         node.id
         for node in ast.walk(statement)
@@ -277,20 +283,25 @@ def users_of_names() -> defaultdict[str, list[tuple[str, int]]]:
 
 
 def exchange(module: types.ModuleType, mutant: Mutant) -> None:
-    """Put the mutant's function, or its constants, in place of the module's."""
-    new = types.ModuleType(module.__name__)
-    new.__file__ = module.__file__
-    new.__package__ = module.__package__
-    code = compile(mutant.source, str(module.__file__), "exec", dont_inherit=True)
-    exec(code, vars(new))
+    """Put the mutant's function, and its constants, in place of the module's."""
     if mutant.path:
+        new = types.ModuleType(module.__name__)
+        new.__file__ = module.__file__
+        new.__package__ = module.__package__
+        exec(_compiled(ast.parse(mutant.source), module), vars(new))
         _transplant(_at(module, mutant.path), _at(new, mutant.path))
-        return
-    for name in names_of(mutant, Path(str(module.__file__)).read_text("utf-8")):
-        old = vars(module)[name]
-        for other in list(sys.modules.values()):
-            if vars(other).get(name) is old:
-                setattr(other, name, vars(new)[name])
+    for constant in constants_of(mutant):
+        before = {name: vars(module)[name] for name in _bound(constant)}
+        exec(_compiled(ast.Module([constant], []), module), vars(module))
+        for name, old in before.items():
+            for other in list(sys.modules.values()):
+                if vars(other).get(name) is old:
+                    setattr(other, name, vars(module)[name])
+
+
+def _compiled(tree: ast.Module, module: types.ModuleType) -> types.CodeType:
+    flags = __future__.annotations.compiler_flag
+    return compile(tree, str(module.__file__), "exec", flags=flags, dont_inherit=True)
 
 
 def _at(module: types.ModuleType, path: tuple[str, ...]) -> Any:

@@ -1,0 +1,108 @@
+"""What of a page is hopped over at once, and what is not: it is read as well, but costs more."""
+
+from __future__ import annotations
+
+import pytest
+
+from ensoras_middleware.hops import HOPS, NESTED_HOPS, hops_to_body_end
+
+OVER = {
+    "text and tags": "<p class=x>1 < 2</p><br><a href='/x?a=b'>",
+    "doctype": "<!DOCTYPE html>",
+    "plain comment": "<!-- x -->",
+    "plain comment of a tag": "<!-- <b -->",
+    "plain comment, closed at once": "<!-->",
+    "plain comment of 200 bytes": f"<!--{'x' * 198}-->",
+    "long comment of a tag": f"<!-- <b> {'x' * 200} -->",
+    "script": "<script src='x.js'></script>",
+    "script with markup": "<SCRIPT>'<b>'</SCRIPT >",
+    "script escaped": "<script><!-- > -- > --></script>",
+    "style": "<style media=print>a > b { content: '<!--' } /* --> */</style>",
+    "textarea": "<textarea><b></textarea>",
+    "title": "<title>Tea &amp; leaf</title>",
+    "iframe": "<iframe src='/x' title=y>z</iframe>",
+    "iframe with markup": "<iframe><b></iframe>",
+    "xmp": "<xmp><b></xmp>",
+    "noembed": "<noembed><b></noembed>",
+    "noframes": "<noframes><b></noframes>",
+    "icon": "<svg viewBox='0 0 8 8' hidden><path d='M0 0'/></svg>",
+    "icon, its elements closed": "<svg><path d='M0 0'></path><use href='#x'></use></svg>",
+    "icon of all shapes": "<svg><circle r='1'/><ellipse rx='1'/><line/><polygon></polygon>"
+    "<polyline/><rect/><stop/><use href='#x' /></svg >",
+    "icon with a title": "<svg><title id='x'>Tea</title><path/></svg>",
+    "icon of groups": "<SVG>\n<g fill='none'><path/><g> <path/></g></g>\n</SVG>",
+    "sprite": "<svg><symbol id='x'><g><path/></g><title>Tea</title></symbol></svg>",
+    "select": "<select name='x'><optgroup label='y'><option value=1 selected>z</option>"
+    "<option>z</optgroup></select>",
+    "noscript": "<noscript><img src='x.gif' alt=''><p>Scripts are off.</p></noscript>",
+    "noscript with an iframe": "<noscript><iframe src='x'></iframe></noscript>",
+    "noscript with a style": "<noscript><style>p { color: red }</style></noscript>",
+    "all of them": "<!-- x --><style></style><script></script><svg></svg><textarea></textarea>",
+}
+
+NOT_OVER = {
+    "open tag": "<p a='x",
+    "open comment": "<!-- x",
+    "open comment behind others": "<!-- x --><!-- y",
+    "comment with one dash": "<!-- x ->",
+    "open script": "<script>x",
+    "open script behind another": "<script></script><script>x",
+    "script with a longer name": "<script></scripts>",
+    "open style": "<style>x</script>",
+    "script that may be escaped": "<script><!-- <script> </script>",
+    "template": "<template></template>",
+    "frameset": "<frameset></frameset>",
+    "math": "<math></math>",
+    "plaintext": "<plaintext>",
+    "open title": "<title>x",
+    "title that a longer name does not end": "<title>x</titles>",
+    "open iframe": "<iframe>x",
+    "open icon": "<svg><path/>",
+    "icon with an open shape": "<svg><path></svg>",
+    "icon with an open ellipse": "<svg><ellipse></svg>",
+    "icon with an open group": "<svg><g></svg>",
+    "icon of HTML": "<svg><p></svg>",
+    "icon of a longer name": "<svg><paths/></svg>",
+    "icon of groups, three deep": "<svg><g><g><g></g></g></g></svg>",
+    "sprite in a group": "<svg><g><symbol></symbol></g></svg>",
+    "open select": "<select><option>",
+    "select of others": "<select><input></select>",
+    "select of a longer name": "<select><options></select>",
+    "open noscript": "<noscript><p>",
+    "noscript with a comment": "<noscript><!-- </noscript> -->",
+    "noscript with an open tag": "<noscript><p a='</noscript>'>",
+    "noscript with an open style": "<noscript><style></noscript></style>",
+    "noscript with an icon": "<noscript><svg></svg></noscript>",
+}
+
+
+@pytest.mark.parametrize("piece", OVER.values(), ids=OVER)
+def test_one_hop_over(piece: str) -> None:
+    """What most pages hold costs no more than a look at each `<`."""
+    text = f"<p>{piece}<script>".encode()
+    place, opener, proven = HOPS.next(text, 0, text.rindex(b"<"))
+    assert (place, proven) == (text.rindex(b"<"), True)
+    assert opener is not None
+    assert opener[0] == b"<script"
+
+
+@pytest.mark.parametrize("piece", NOT_OVER.values(), ids=NOT_OVER)
+def test_no_hop_over(piece: str) -> None:
+    """What may change how the rest is read is stopped at, or nothing is proven."""
+    text = f"<p>{piece}<script>".encode()
+    place, _, proven = HOPS.next(text, 0, text.rindex(b"<"))
+    assert place < text.rindex(b"<") or not proven
+
+
+@pytest.mark.parametrize("piece", ["<!-- x -->", "<svg></svg>", "<title>x</title>", "</select>"])
+def test_nothing_is_hopped_over_in_a_template(piece: str) -> None:
+    """There it may matter, for a template may not be what it seems."""
+    text = f"<p>{piece}<script>".encode()
+    assert NESTED_HOPS.next(text, 0, text.rindex(b"<"))[0] == 3
+
+
+def test_the_end_of_the_body_is_stopped_at_where_it_matters() -> None:
+    """Only sites that have the widget written for them look for it."""
+    text = b"<p></body><script>"
+    assert hops_to_body_end().next(text, 0, 10)[0] == 3
+    assert HOPS.next(text, 0, 10)[0] == 10
