@@ -175,19 +175,19 @@ class _Tests:
 
     def _concerned(self, file: Path, mutant: Mutant) -> list[int]:
         """Return the tests that run the mutant, the likely ones first."""
+        places = []
         if mutant.path:
-            lines = self._lines[str(file)]
-            span = range(mutant.line, mutant.last_line + 1)
-            concerned = {test for line in span for test in lines[line]}
-        else:
-            concerned = {
+            places = [(str(file), line) for line in range(mutant.line, mutant.last_line + 1)]
+        constants = constants_of(mutant)
+        for name in {name for constant in constants for name in _bound(constant)}:
+            places += users_of_names()[name]
+        concerned = {test for path, line in places for test in self._lines[path][line]}
+        if constants:  # the module's own tests may use them by themselves
+            concerned.update(
                 number
                 for number, item in enumerate(self._session.items)
                 if item.path.stem == f"test_{file.stem}"
-            }
-        names = {name for constant in constants_of(mutant) for name in _bound(constant)}
-        places = [place for name in names for place in users_of_names()[name]]
-        concerned |= {test for path, line in places for test in self._lines[path][line]}
+            )
         first = [one for one in self._killers if one in concerned][:20]
 
         def cost(one: int) -> tuple[bool, float]:
