@@ -48,8 +48,8 @@ def _any_of(names: tuple[str, ...]) -> bytes:
 
 def _begins_opener(names: tuple[str, ...]) -> bytes:
     """Return what turns most `<` of a page away by two letters, before all names are tried."""
-    columns = list(zip("!-", *names, strict=False))[:2]
-    letters = ("".join(sorted({*column, *map(str.upper, column)})) for column in columns)
+    columns = zip("!-", *names, strict=False)
+    letters = ("".join({*column, *map(str.upper, column)}) for column in columns)
     return "".join(f"[{re.escape(one)}]" for one in letters).encode()
 
 
@@ -235,7 +235,7 @@ def _proven_in_data_state(
         return False
     for kind, opener in last.items():
         if kind == _COMMENT:
-            end = text.find(b"-->", opener.start() + len(b"<!"), place)
+            end = text.find(b"-->", opener.start(), place)
         else:
             end = _end_of_all(text, data, place, opener)
         if end < 0 or (kind == _SCRIPT and _COMMENT in last and _may_be_escaped(text, data, end)):
@@ -253,11 +253,9 @@ def _is_outside_of_tags(text: bytes, data: int, place: int) -> bool:
       quote stands behind this `>`; if not, its opening quote is the last one of its kind, and
       follows `=` and white space.
     """
-    behind = text.rfind(b">", data, place) + 1 or data
-    if behind != place:
-        between = text[behind:place]
-        if b"<" in between or b'"' in between or b"'" in between:
-            return False
+    between = text[text.rfind(b">", data, place) + 1 or data : place]
+    if b"<" in between or b'"' in between or b"'" in between:
+        return False
     for quote in (b'"', b"'"):
         before = text.rfind(quote, data, place) - 1
         while before >= data and text[before] in markup.WHITE_SPACE:
@@ -287,7 +285,7 @@ def _end_of_all(text: bytes, data: int, place: int, opener: re.Match[bytes]) -> 
 def _may_be_escaped(text: bytes, data: int, place: int) -> bool:
     """Tell whether script data may be escaped at `place`, where an end tag may not end it then."""
     escape = text.rfind(b"<!--", data, place)
-    return escape >= 0 and text.find(b"-->", escape + len(b"<!"), place) < 0
+    return escape >= 0 and text.find(b"-->", escape, place) < 0
 
 
 # Shadow hosts -----------------------------------------------------------------------------------

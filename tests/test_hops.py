@@ -8,12 +8,13 @@ from ensoras_middleware.hops import HOPS, NESTED_HOPS, hops_to_body_end
 
 OVER = {
     "text and tags": "<p class=x>1 < 2</p><br><a href='/x?a=b'>",
+    "names that begin like others": "<titles><scripty><style-x><textareas>",
     "doctype": "<!DOCTYPE html>",
     "plain comment": "<!-- x -->",
     "plain comment of a tag": "<!-- <b -->",
     "plain comment, closed at once": "<!-->",
     "plain comment of 200 bytes": f"<!--{'x' * 198}-->",
-    "long comment of a tag": f"<!-- <b> {'x' * 200} -->",
+    "long comment of a tag": f"<!--<b> {'x' * 200} -->",
     "script": "<script src='x.js'></script>",
     "script with markup": "<SCRIPT>'<b>'</SCRIPT >",
     "script escaped": "<script><!-- > -- > --></script>",
@@ -63,6 +64,7 @@ NOT_OVER = {
     "icon with an open group": "<svg><g></svg>",
     "icon of HTML": "<svg><p></svg>",
     "icon of a longer name": "<svg><paths/></svg>",
+    "icon with a group of a longer name": "<svg><gs></g></svg>",
     "icon of groups, three deep": "<svg><g><g><g></g></g></g></svg>",
     "sprite in a group": "<svg><g><symbol></symbol></g></svg>",
     "open select": "<select><option>",
@@ -79,7 +81,7 @@ NOT_OVER = {
 @pytest.mark.parametrize("piece", OVER.values(), ids=OVER)
 def test_one_hop_over(piece: str) -> None:
     """What most pages hold costs no more than a look at each `<`."""
-    text = f"<p>{piece}<script>".encode()
+    text = f"<p>{piece}\n<script>".encode()
     place, opener, proven = HOPS.next(text, 0, text.rindex(b"<"))
     assert (place, proven) == (text.rindex(b"<"), True)
     assert opener is not None
@@ -89,9 +91,17 @@ def test_one_hop_over(piece: str) -> None:
 @pytest.mark.parametrize("piece", NOT_OVER.values(), ids=NOT_OVER)
 def test_no_hop_over(piece: str) -> None:
     """What may change how the rest is read is stopped at, or nothing is proven."""
-    text = f"<p>{piece}<script>".encode()
+    text = f"<p>{piece}\n<script>".encode()
     place, _, proven = HOPS.next(text, 0, text.rindex(b"<"))
     assert place < text.rindex(b"<") or not proven
+
+
+def test_a_hop_to_what_has_not_ended() -> None:
+    """It is the last opener, most likely; the rest of the way is read in steps."""
+    text = b"<style></style><!-- <b> --><script> <p>"
+    place, opener, proven = HOPS.next(text, 0, text.rindex(b"<"))
+    assert (place, proven) == (text.rindex(b"<script"), True)
+    assert opener is not None
 
 
 @pytest.mark.parametrize("piece", ["<!-- x -->", "<svg></svg>", "<title>x</title>", "</select>"])

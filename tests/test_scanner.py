@@ -204,6 +204,7 @@ PAGES = {
     "</script>▲",
     "address that is not written out, beside its path": "<script data-a='/cdn/v1/widget/' "
     "src='https://app.ensoras.com/cdn/v1/widget&sol;acme.js'></script>▲",
+    "declarative shadow root behind a less-than sign": "<<div><template shadowrootmode=open>▲",
     "declarative shadow root of another mode": "<div><template shadowrootmode=x>△</template>▲",
     "declarative shadow root of the old kind": "<div><template shadowroot=open>△</template>▲",
     "template in a shadow root": "<div><template shadowrootmode=open><template>△</template>▲",
@@ -252,6 +253,10 @@ PAGES = {
     "icon that ends an attribute": "<a b='<svg c='><path/></svg><title>△</title>▲",
     "comment in an attribute": "<a b='<!-- x -->'>▲<a b='<!-- '-->▲",
     "script in an attribute": '<a b="<script>x</script>">▲<a b="<script a="></script>▲',
+    "tag with a > in a value, and a tag": "<a b='>' △>▲<a b=\">\" △>▲",
+    "value behind white space": "<a b= '>△'>▲<a b=\n\t\">△\">▲",
+    "openers in attributes, from a to z": "<a x='<script>'><z x='<script>'><A x='<script>'>"
+    "<Z x='<script>'> <{ <[ <@ <` ▲",
     "comment, then an attribute": "<!-- > --><a b='<!-- -->△'>▲",
     "scripts with less-than signs": "<script>a < b; '</p>'; '<i>'</script>▲",
     "script with an address like the widget's": f"<script src='x?{URL.decode()}'></script>▲",
@@ -307,6 +312,8 @@ DOUBTS = {
     "<template shadowrootmode=open>△</template>▲",
     "shadow root of the document": "<html><template shadowrootmode=open>△</template>▲",
     "shadow root of a tag with odd signs": "<div <<><template shadowrootmode=open>▲</template>▲",
+    "shadow root of a tag with another's start": "<a <p><template shadowrootmode=open>△"
+    "</template>▲",
     "shadow root of a tag with a tag": "<div a='<p >'><template shadowrootmode=open>▲</template>▲",
     "second shadow root": "<div><template shadowrootmode=open></template>"
     "<template shadowrootmode=open>△</template>▲",
