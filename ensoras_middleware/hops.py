@@ -31,7 +31,7 @@ _NAMES_AND_BODY_END = (*_NAMES, "/body")
 # What is noted, and the end tags, by the group of the expression below.
 _NOTED = ("!--", "script", *(name for name in markup.RAW_TEXT if name != "noscript"))
 _COMMENT, _SCRIPT = 1, 2
-_ENDS = {
+_ENDS: dict[int | None, re.Pattern[bytes]] = {
     kind: re.compile(f"</{any_case(name)}".encode() + NAME_END)
     for kind, name in enumerate(_NOTED, 1)
     if kind != _COMMENT
@@ -278,7 +278,7 @@ def _end_of_all(text: bytes, data: int, place: int, opener: re.Match[bytes]) -> 
     tag = markup.TAG.match(text, start, place)
     if tag is None or not _is_outside_of_tags(text, data, start):
         return -1
-    end = _ENDS[opener.lastindex or 0].search(text, tag.end(), place)
+    end = _ENDS[opener.lastindex].search(text, tag.end(), place)
     return -1 if end is None else end.start()
 
 

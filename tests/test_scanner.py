@@ -147,6 +147,8 @@ PAGES = {
     "script double escaped": "<script><!-- <script> </script> <!-- x --> △▲",
     "script double escaped, closed twice": "<script><!-- <script> </script> </script>▲",
     "script double escaped, then ended": "<script><!-- <script> --> </script>▲",
+    "script double escaped behind a comment": "<script><!-- --><!-- > <script> </script> -->△"
+    "</script>▲",
     "script double escaped in one comment": "<script><!-- <script </script -->△</script>▲",
     "script ended in one comment": "<script><!-- </script -->▲",
     "script double escaped by a solidus": "<script><!--<script/</script/</script>▲",
