@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ensoras_middleware.hops import HOPS, NESTED_HOPS, hops_to_body_end
+from ensoras_middleware.hops import HOPS, NESTED_HOPS, hops_to_body_end, shadow_host
 
 OVER = {
     "text and tags": "<p class=x>1 < 2</p><br><a href='/x?a=b'>",
@@ -116,3 +116,28 @@ def test_the_end_of_the_body_is_stopped_at_where_it_matters() -> None:
     text = b"<p></body><script>"
     assert hops_to_body_end().next(text, 0, 10)[0] == 3
     assert HOPS.next(text, 0, 10)[0] == 10
+
+
+# DOM, "valid shadow host name"; HTML, "valid custom element name".
+HOSTS = (
+    "article aside blockquote div footer h1 h2 h3 h4 h5 h6 header main nav p section span "
+    "x-y my-app.2"
+).split()
+NO_HOSTS = (
+    "a body button form h h0 h7 i img li table ul xy x_y X 1-2 annotation-xml color-profile "
+    "font-face font-face-format font-face-name font-face-src font-face-uri missing-glyph"
+).split()
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_elements_that_can_hold_a_shadow_root(name: str) -> None:
+    """By a template in them: its content is live then."""
+    text = f"<p><{name.upper()} class='x'>".encode()
+    assert shadow_host(text, 0, len(text)) == (3, name.encode())
+
+
+@pytest.mark.parametrize("tag", [*(f"<{name}>" for name in NO_HOSTS), "</div>", "<div", "div>"])
+def test_elements_that_cannot(tag: str) -> None:
+    """The content of a template in them is dead."""
+    text = f"<p>{tag}".encode()
+    assert shadow_host(text, 0, len(text)) == (-1, b"")
