@@ -65,6 +65,10 @@ WRONG = [
     ({"ENSORAS_WIDGET_SLUG": "a b"}, "ENSORAS_WIDGET_SLUG"),
     ({"ENSORAS_WIDGET_SLUGG": "acme"}, "ENSORAS_WIDGET_SLUGG"),
     ({"ENSORAS_GET_EMAIL": "nowhere.email"}, "ENSORAS_GET_EMAIL"),
+    *(
+        ({"ENSORAS_EXCLUDE": paths, "MEDIA_URL": "/media/"}, "ENSORAS_EXCLUDE .* must be a list")
+        for paths in ("/admin", b"/admin", 5)
+    ),
 ]
 
 
