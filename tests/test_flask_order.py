@@ -153,7 +153,7 @@ RIGHT: dict[str, tuple[list[Step], str]] = {
     "Talisman before, without a policy": ([talisman(None), ensoras], "/"),
     "Talisman before, that only reports": ([report_only, ensoras], "/"),
     "Talisman before, with 'unsafe-inline'": (
-        [talisman("script-src 'self' 'unsafe-inline' https:"), ensoras],
+        [talisman("script-src 'unsafe-inline' 'self' https:"), ensoras],
         "/",
     ),
     "Talisman before, with 'unsafe-inline' among others": (
