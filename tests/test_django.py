@@ -35,7 +35,7 @@ from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.template import engines
 from django.template.response import TemplateResponse
 from django.test import AsyncClient, Client, override_settings
-from django.urls import path
+from django.urls import path, re_path
 from django.utils.decorators import method_decorator
 from django.utils.functional import SimpleLazyObject, empty
 from django.views import View
@@ -237,6 +237,20 @@ def test_an_asynchronous_function_is_awaited_under_asgi(site: Any, option: objec
     for url in ("/", "/async"):
         assert AsgiClient().get(url, {"as": ALICE}).content == identified()
         assert AsgiClient().get(url).content == PAGE
+
+
+def test_an_asynchronous_function_that_fails_leaves_an_anonymous_page(site: Any) -> None:
+    """With the header fields of one, as where a synchronous function fails."""
+
+    async def fail(request: Any) -> str:
+        await asyncio.sleep(0)
+        raise LookupError
+
+    site(path("", async_home), ENSORAS_GET_EMAIL=fail, ENSORAS_DEBUG=True)
+    answer = AsgiClient().get("/")
+    assert answer.content == PAGE
+    assert answer.headers["X-Ensoras-Outcome"] == "user-error"
+    assert answer.headers["Vary"] == "Cookie"
 
 
 def test_an_asynchronous_function_is_refused_where_nothing_awaits_it(site: Any) -> None:
@@ -959,6 +973,24 @@ def test_exempt_works_in_every_order_of_decorators(
     assert answer.content == PAGE
     assert "Cache-Control" not in answer.headers
     assert visitor.get("/").content == identified()
+
+
+def test_exempt_views_get_the_arguments_of_their_url(site: Any, browser: Browser) -> None:
+    """By position and by name, synchronous and asynchronous."""
+
+    def order(request: Any, *numbers: str, **names: str) -> HttpResponse:
+        return HttpResponse(f"{numbers} {names} {TAG_TEXT}")
+
+    async def async_order(request: Any, *numbers: str, **names: str) -> HttpResponse:
+        return order(request, *numbers, **names)
+
+    for view in (order, async_order):
+        exempt = ensoras_exempt(view)
+        site(re_path(r"^(\d)$", exempt), path("named/<name>", exempt))
+        visitor = browser()
+        visitor.force_login(customer(view.__name__, ALICE))
+        assert visitor.get("/7").content.decode() == f"('7',) {{}} {TAG_TEXT}"
+        assert visitor.get("/named/7").content.decode() == f"() {{'name': '7'}} {TAG_TEXT}"
 
 
 def test_class_based_views_are_exempt(site: Any, browser: Browser) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -239,4 +241,16 @@ def test_django_otp_without_its_middleware_is_a_warning(site: Any) -> None:
     site(path("", home), INSTALLED_APPS=installed, below=[OTP])
     assert checks() == []
     site(path("", home), INSTALLED_APPS=installed, ENSORAS_GET_EMAIL=lambda request: None)
+    assert checks() == []
+
+
+@pytest.mark.parametrize("middleware", [None, lambda get_response: get_response])
+def test_a_layer_is_there_whatever_stands_behind_its_name(
+    site: Any, middleware: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A class that cannot be imported, which is Django's to tell, or a function of that name."""
+    module = types.ModuleType("django_otp.middleware")
+    module.OTPMiddleware = middleware  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module if middleware else None)  # type: ignore[arg-type]
+    site(path("", home), INSTALLED_APPS=[*APPS, *OTP_APPS], below=[OTP])
     assert checks() == []
