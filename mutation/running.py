@@ -71,7 +71,7 @@ class Runner:
             if self._only not in label:
                 continue
             verdict = run.verdict(module, file, mutant)
-            if verdict == "survived" and label in self._explained:
+            if verdict in ("survived", "no test") and label in self._explained:
                 verdict = "explained"
             counts[verdict] += 1
             if verdict in ("survived", "no test"):

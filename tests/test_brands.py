@@ -211,6 +211,17 @@ def test_a_callable_has_the_context_of_flask(path: str) -> None:
     assert answer.data == page("globex", user="alice", identified="globex")
 
 
+def test_a_callable_has_what_the_request_has_put_into_flasks_g() -> None:
+    """While the request is there, its own context is the one that counts."""
+    app = flask.Flask(__name__)
+    app.before_request(lambda: setattr(flask.g, "secrets", SECRETS))
+    app.config["ENSORAS_WIDGET_SECRET"] = lambda slug: flask.g.secrets[slug]
+    Ensoras(app).email_getter(lambda: EMAILS["alice"])
+    app.add_url_rule("/", view_func=lambda: page("globex"), endpoint="view")
+    answer = app.test_client().get("/")
+    assert answer.data == page("globex", user="alice", identified="globex")
+
+
 # --- A policy, where the slug is not known beforehand ----------------------------------------
 
 

@@ -12,6 +12,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import permutations
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from wsgiref.util import FileWrapper
 
@@ -34,7 +35,7 @@ from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.template import engines
 from django.template.response import TemplateResponse
 from django.test import AsyncClient, Client, override_settings
-from django.urls import path
+from django.urls import path, re_path
 from django.utils.decorators import method_decorator
 from django.utils.functional import SimpleLazyObject, empty
 from django.views import View
@@ -168,7 +169,25 @@ def test_a_new_secret_key_logs_nobody_out(site: Any, browser: Browser) -> None:
         assert visitor.get("/").content == identified()
 
 
-def test_a_renewed_session_that_cannot_be_saved_breaks_no_page(site: Any, browser: Browser) -> None:
+def test_a_session_is_saved_once(site: Any, browser: Browser) -> None:
+    """Where reading the user renews nothing: every page of such a site saves it already."""
+    site(path("", home), SESSION_SAVE_EVERY_REQUEST=True)
+    visitor = browser()
+    visitor.force_login(customer("alice", ALICE))
+    queries: list[str] = []
+
+    def count(execute: Any, sql: str, *arguments: Any) -> Any:
+        queries.append(sql)
+        return execute(sql, *arguments)
+
+    with connection.execute_wrapper(count):
+        assert visitor.get("/").content == identified()
+    assert sum(sql.startswith("UPDATE") for sql in queries) == 1
+
+
+def test_a_renewed_session_that_cannot_be_saved_breaks_no_page(
+    site: Any, browser: Browser, caplog: pytest.LogCaptureFixture
+) -> None:
     """The view had not asked for the user, so without us nothing would have failed."""
 
     class SessionStore(DatabaseSessionStore):
@@ -186,6 +205,8 @@ def test_a_renewed_session_that_cannot_be_saved_breaks_no_page(site: Any, browse
     with override_settings(SECRET_KEY="new", SECRET_KEY_FALLBACKS=["old"], SESSION_ENGINE=engine):
         answer = visitor.get("/")
     assert (answer.status_code, answer.content) == (200, identified())
+    (message,) = warnings_of(caplog)
+    assert "DatabaseError" in message
 
 
 # ENSORAS_GET_EMAIL ----------------------------------------------------------------------------
@@ -216,6 +237,20 @@ def test_an_asynchronous_function_is_awaited_under_asgi(site: Any, option: objec
     for url in ("/", "/async"):
         assert AsgiClient().get(url, {"as": ALICE}).content == identified()
         assert AsgiClient().get(url).content == PAGE
+
+
+def test_an_asynchronous_function_that_fails_leaves_an_anonymous_page(site: Any) -> None:
+    """With the header fields of one, as where a synchronous function fails."""
+
+    async def fail(request: Any) -> str:
+        await asyncio.sleep(0)
+        raise LookupError
+
+    site(path("", async_home), ENSORAS_GET_EMAIL=fail, ENSORAS_DEBUG=True)
+    answer = AsgiClient().get("/")
+    assert answer.content == PAGE
+    assert answer.headers["X-Ensoras-Outcome"] == "user-error"
+    assert answer.headers["Vary"] == "Cookie"
 
 
 def test_an_asynchronous_function_is_refused_where_nothing_awaits_it(site: Any) -> None:
@@ -303,6 +338,21 @@ def test_middleware_of_another_package_that_replaces_the_user_is_believed(
     site(path("", home), below=[token_users])
     customer("alice", ALICE)
     assert browser().get("/", headers={"X-Token": "alice"}).content == identified()
+
+
+def test_an_anonymous_user_with_an_address_is_anonymous(site: Any, browser: Browser) -> None:
+    """Such as a guest, of a class of the site's own."""
+
+    def guests(get_response: Any) -> Any:
+        def middleware(request: Any) -> Any:
+            guest = {"is_authenticated": False, "is_active": True, "email": ALICE}
+            request.user = SimpleNamespace(**guest)
+            return get_response(request)
+
+        return middleware
+
+    site(path("", home), below=[guests])
+    assert browser().get("/").content == PAGE
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -519,9 +569,12 @@ def test_a_module_level_response_is_never_changed(
         assert state() == before
 
 
-def test_requests_that_share_a_response_end_each_on_its_own(site: Any) -> None:
+@pytest.mark.parametrize("kind", [HttpResponse, StreamingHttpResponse])
+def test_requests_that_share_a_response_end_each_on_its_own(
+    site: Any, kind: Callable[..., Any]
+) -> None:
     """Django hangs the end of a request on the response that leaves: not on the site's own."""
-    kept = HttpResponse(PAGE)
+    kept = kind([PAGE], headers={"Vary": "Cookie"})
     site(path("", lambda request: kept), ENSORAS_GET_EMAIL=email_in_query)
     handler = WSGIHandler()
     environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "wsgi.input": io.BytesIO()}
@@ -544,6 +597,26 @@ def visitors(browser: Browser) -> list[tuple[Any, bytes]]:
 
 def cached() -> bytes:
     return b"".join(cache._cache.values())  # of Django's local-memory backend
+
+
+@pytest.mark.parametrize("content_type", ["text/html", "text/css"])
+def test_a_response_that_gets_nothing_is_handed_on_itself(
+    site: Any, browser: Browser, content_type: str
+) -> None:
+    """Layers above may know it by what it is."""
+    kept = HttpResponse("<p>No widget", content_type=content_type)
+    seen: list[Any] = []
+
+    def outer(get_response: Any) -> Any:
+        def middleware(request: Any) -> Any:
+            seen.append(get_response(request))
+            return seen[-1]
+
+        return middleware
+
+    site(path("", lambda request: kept), above=[outer])
+    browser().get("/")
+    assert seen[0] is kept
 
 
 @pytest.mark.parametrize("by", ["cache_page", "middleware"])
@@ -732,6 +805,7 @@ def test_a_stream_is_closed_once_as_without_us(
 def test_an_asynchronous_stream_is_identified_chunk_by_chunk(site: Any) -> None:
     """What is sent leaves before the view goes on, and the generator ends by itself."""
     steps: list[str] = []
+    place = PAGE.index(TAG)
 
     async def view(request: Any) -> StreamingHttpResponse:
         async def rows() -> AsyncIterator[bytes]:
@@ -739,7 +813,9 @@ def test_an_asynchronous_stream_is_identified_chunk_by_chunk(site: Any) -> None:
                 yield PAGE[:40]
                 steps.append("first left")
                 await asyncio.sleep(0)
-                yield PAGE[40:]
+                yield PAGE[40:place]
+                yield PAGE[place : place + 1]  # held back, until the tag is whole
+                yield PAGE[place + 1 :]
             finally:
                 steps.append("closed")
 
@@ -757,7 +833,8 @@ def test_an_asynchronous_stream_is_identified_chunk_by_chunk(site: Any) -> None:
         return chunks
 
     chunks = asyncio.run(get())
-    assert chunks[0] == PAGE[:40]
+    assert chunks[:2] == [PAGE[:40], PAGE[40:place]]
+    assert all(chunks)
     assert b"".join(chunks) == identified()
     assert steps == ["first left", "closed"]
 
@@ -896,6 +973,24 @@ def test_exempt_works_in_every_order_of_decorators(
     assert answer.content == PAGE
     assert "Cache-Control" not in answer.headers
     assert visitor.get("/").content == identified()
+
+
+def test_exempt_views_get_the_arguments_of_their_url(site: Any, browser: Browser) -> None:
+    """By position and by name, synchronous and asynchronous."""
+
+    def order(request: Any, *numbers: str, **names: str) -> HttpResponse:
+        return HttpResponse(f"{numbers} {names} {TAG_TEXT}")
+
+    async def async_order(request: Any, *numbers: str, **names: str) -> HttpResponse:
+        return order(request, *numbers, **names)
+
+    for view in (order, async_order):
+        exempt = ensoras_exempt(view)
+        site(re_path(r"^(\d)$", exempt), path("named/<name>", exempt))
+        visitor = browser()
+        visitor.force_login(customer(view.__name__, ALICE))
+        assert visitor.get("/7").content.decode() == f"('7',) {{}} {TAG_TEXT}"
+        assert visitor.get("/named/7").content.decode() == f"() {{'name': '7'}} {TAG_TEXT}"
 
 
 def test_class_based_views_are_exempt(site: Any, browser: Browser) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from adapters import ALICE, PAGE
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
@@ -27,6 +30,7 @@ from django_sites import (
     OTP_APPS,
     SESSIONS,
     USERS,
+    Shopper,
     Subscriber,
     checks,
     customer,
@@ -63,6 +67,10 @@ WRONG = [
     ({"ENSORAS_WIDGET_SLUG": "a b"}, "ENSORAS_WIDGET_SLUG"),
     ({"ENSORAS_WIDGET_SLUGG": "acme"}, "ENSORAS_WIDGET_SLUGG"),
     ({"ENSORAS_GET_EMAIL": "nowhere.email"}, "ENSORAS_GET_EMAIL"),
+    *(
+        ({"ENSORAS_EXCLUDE": paths, "MEDIA_URL": "/media/"}, "ENSORAS_EXCLUDE .* must be a list")
+        for paths in ("/admin", b"/admin", 5)
+    ),
 ]
 
 
@@ -180,13 +188,30 @@ def test_a_user_model_without_an_address_is_a_warning(
     assert checks() == []
 
 
+def test_the_address_is_looked_for_where_it_is_read(
+    site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By `EMAIL_FIELD`; as `email` in a model that is not derived from Django's, and has none."""
+    monkeypatch.delattr(Shopper, "email")
+    site(path("", home), AUTH_USER_MODEL="auth.Shopper")
+    assert checks() == []
+    monkeypatch.delattr(AbstractBaseUser, "get_email_field_name")
+    assert checks() == ["ensoras.W004"]
+    site(path("", home), AUTH_USER_MODEL="auth.Subscriber")
+    assert checks() == []
+    visitor = Client()
+    visitor.force_login(Subscriber.objects.create(email=ALICE))
+    assert visitor.get("/").content == identified()
+
+
 @pytest.mark.parametrize("layers", [[ENSORAS], [ENSORAS, SESSIONS]])
 def test_a_site_that_knows_no_users_is_a_warning(site: Any, layers: list[str]) -> None:
     """W005: every visitor stays anonymous; not where the site says who its customers are."""
-    site(path("", home), MIDDLEWARE=layers)
+    site(path("", home), MIDDLEWARE=layers, ENSORAS_DEBUG=True)
     visitor = Client()
     visitor.force_login(customer("alice", ALICE))
-    assert visitor.get("/").content == PAGE
+    answer = visitor.get("/")
+    assert (answer.content, answer["X-Ensoras-Outcome"]) == (PAGE, "anonymous")
     assert checks() == ["ensoras.W005"]
     site(path("", home), MIDDLEWARE=layers, ENSORAS_GET_EMAIL=lambda request: ALICE)
     assert Client().get("/").content == identified()
@@ -216,4 +241,16 @@ def test_django_otp_without_its_middleware_is_a_warning(site: Any) -> None:
     site(path("", home), INSTALLED_APPS=installed, below=[OTP])
     assert checks() == []
     site(path("", home), INSTALLED_APPS=installed, ENSORAS_GET_EMAIL=lambda request: None)
+    assert checks() == []
+
+
+@pytest.mark.parametrize("middleware", [None, lambda get_response: get_response])
+def test_a_layer_is_there_whatever_stands_behind_its_name(
+    site: Any, middleware: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A class that cannot be imported, which is Django's to tell, or a function of that name."""
+    module = types.ModuleType("django_otp.middleware")
+    module.OTPMiddleware = middleware  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module if middleware else None)  # type: ignore[arg-type]
+    site(path("", home), INSTALLED_APPS=[*APPS, *OTP_APPS], below=[OTP])
     assert checks() == []

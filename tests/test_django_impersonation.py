@@ -163,6 +163,27 @@ def test_a_function_of_the_site_signs_no_impersonated_customer(
     assert staff.get("/").content == identified(email=BOB)
 
 
+async def nobody(request: Any) -> None:
+    """A function that knows no customer."""
+
+
+@pytest.mark.parametrize(
+    ("browser", "get_email"),
+    [(Client, lambda request: None), (AsgiClient, nobody)],
+    ids=["wsgi", "asgi-async"],
+)
+def test_where_nobody_would_be_signed_nobody_is_impersonated(
+    staffed_site: Any, browser: Browser, get_email: Any
+) -> None:
+    """The outcome is that of any page without a customer."""
+    staffed_site(SU, path("", home), ENSORAS_GET_EMAIL=get_email, ENSORAS_DEBUG=True)
+    alice = customer("alice", ALICE)
+    staff = browser()
+    log_in(staff, "bob")
+    SU.begin(staff, alice)
+    assert staff.get("/").headers["X-Ensoras-Outcome"] == "anonymous"
+
+
 def test_an_asynchronous_function_need_not_have_read_the_session(staffed_site: Any) -> None:
     """We do so in a thread, as Django wants it."""
 

@@ -99,14 +99,18 @@ def test_other_pages_of_djangos_are(uploads: Path) -> None:
         ("/files/media/", "/", "/files/media/"),
         ("/shop/media/", "/shop/", "/media/"),
         ("media/", "/shop/", "/media/"),
+        ("/Xmas/", "/shop/", "/Xmas/"),  # `static` serves it below the prefix all the same
         ("", "/", None),
         ("", "/shop/", None),
+        (None, "/", None),
         ("/", "/", None),
         ("https://files.example.com/media/", "/", None),
         ("//files.example.com/media/", "/", None),
     ],
 )
-def test_which_path_djangos_uploads_have(media_url: str, prefix: str, excluded: str | None) -> None:
+def test_which_path_djangos_uploads_have(
+    media_url: str | None, prefix: str, excluded: str | None
+) -> None:
     """Without the script prefix, as `exclude` is; elsewhere there is nothing to exclude."""
     set_script_prefix(prefix)
     try:

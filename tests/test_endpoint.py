@@ -13,7 +13,7 @@ from adapters import ALICE, BOB, SECRET, SLUG, Answer, run_asgi, run_wsgi
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
-from django.urls import include, path
+from django.urls import include, path, reverse
 from django.views.decorators.cache import cache_page
 from django_ensoras.views import identity as django_view
 from flask_ensoras import Ensoras
@@ -420,6 +420,16 @@ def test_flasks_email_getter_says_who() -> None:
 
 
 # Beside Django's caches -----------------------------------------------------------------------
+
+
+def test_djangos_url_has_a_name() -> None:
+    """For a template that tells a script where to ask."""
+
+    class Urls:
+        urlpatterns = (path("ensoras/", include("django_ensoras.urls")),)
+
+    with override_settings(ROOT_URLCONF=Urls):
+        assert reverse("ensoras:identity") == "/ensoras/identity"
 
 
 @pytest.mark.parametrize("site_wide", [False, True])

@@ -649,6 +649,36 @@ def test_a_stream_is_closed_once_as_without_us(
         assert calls == ["view", "after_this_request"]
 
 
+LENGTH = {"Content-Length": str(len(PAGE))}
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "is_application", "outcome"),
+    [
+        (400, LENGTH, True, "identified"),
+        (400, {}, True, "streaming"),
+        (200, LENGTH, True, "streaming"),
+        (400, LENGTH, False, "streaming"),
+    ],
+    ids=["an error page", "of no known length", "another page", "the site's own stream"],
+)
+def test_what_a_wsgi_application_within_the_site_answers_is_a_stream_but_for_error_pages(
+    status: int, fields: dict[str, str], is_application: bool, outcome: str
+) -> None:
+    """A view may hand on to one; as such a one Flask calls an exception for its error page."""
+    app = site(ENSORAS_DEBUG=True)
+    Ensoras(app).email_getter(lambda: ALICE)
+
+    @app.route("/")
+    def home() -> Any:
+        answer = Response(iter([PAGE[:40], PAGE[40:]]), status, fields)
+        return answer.__call__ if is_application else answer
+
+    page = app.test_client().get("/")
+    assert page.data == identified()
+    assert page.headers["X-Ensoras-Outcome"] == outcome
+
+
 def test_a_generator_is_closed_where_the_client_leaves() -> None:
     """Its `finally` runs, once, though nobody reads on."""
     steps: list[str] = []
@@ -722,6 +752,12 @@ def test_a_module_level_response_is_never_changed(body: Any) -> None:
     headers, content = list(home.headers), home.response
     app = Flask("shop")
     app.config |= CONFIG
+
+    @app.after_request
+    def later(response: Response) -> Response:
+        response.call_on_close(lambda: None)
+        return response
+
     Ensoras(app).email_getter(lambda: request.args.get("as"))
     app.add_url_rule("/", "home", lambda: home)
     browser = app.test_client()
@@ -799,6 +835,10 @@ def test_preconditions_are_back_for_whoever_is_outside() -> None:
 
     app = site()
 
+    @app.url_value_preprocessor
+    def first(endpoint: str | None, values: dict[str, Any] | None) -> None:
+        look("first")
+
     @app.before_request
     def before() -> None:
         look("before")
@@ -836,6 +876,7 @@ def test_preconditions_are_back_for_whoever_is_outside() -> None:
     headers = {"cookie": "a=b", "if-none-match": '"1"', "if-modified-since": date}
     run_wsgi(outer, "GET", "/", headers | PAGE_VIEW)
     assert seen == [
+        ("first", True, True),
         ("before", False, False),
         ("view", False, False),
         ("inside", False, False),
@@ -925,8 +966,10 @@ def test_the_cache_of_flask_compress_is_refused() -> None:
         Ensoras(app)
 
 
-def test_a_cache_given_to_flask_compress_later_serves_nobody_elses_identity() -> None:
-    """Its README assigns the cache after `init_app`: at worst such pages stay anonymous."""
+def test_a_cache_given_to_flask_compress_later_serves_nobody_elses_identity(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its README assigns the cache after `init_app`: such pages stay anonymous, which is told."""
     compress = Compress()
     app = with_home(site(compress.init_app, COMPRESS_MIN_SIZE=1))
     Ensoras(app)
@@ -944,6 +987,9 @@ def test_a_cache_given_to_flask_compress_later_serves_nobody_elses_identity() ->
         answer = browser.get("/", headers={"Accept-Encoding": "gzip"})
         encoded = answer.headers.get("Content-Encoding") == "gzip"
         assert (gzip.decompress(answer.data) if encoded else answer.data) in (own, PAGE)
+    (message,) = warnings_of(caplog)
+    assert "The cache of Flask-Compress" in message
+    assert "remove it" in message
 
 
 def test_flask_compress_after_us_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -1048,6 +1094,7 @@ def test_two_layers_write_one_script(caplog: pytest.LogCaptureFixture) -> None:
             "{{ ensoras_widget(nonce='a+/-_Z9==') }}",
             TAG.replace(b" defer", b' defer nonce="a+/-_Z9=="'),
         ),
+        ("{{ ensoras_widget(slug='other') }}", TAG.replace(b"acme", b"other")),
         ("{{ ensoras_widget(nonce='') }}", TAG),
         ("{{ ensoras_widget(nonce=None) }}", TAG),
         ("{{ ensoras_widget(nonce=csp_nonce) }}", TAG),
@@ -1065,7 +1112,7 @@ def test_templates_write_the_widget_tag(template: str, expected: bytes) -> None:
     Ensoras(app)
     browser = app.test_client()
     assert browser.get("/").data == expected
-    if b"nonce" not in expected:
+    if expected == TAG:
         browser.get("/login/alice")
         assert browser.get("/").data == identify_script(ALICE) + expected
 
@@ -1078,6 +1125,17 @@ def test_a_nonce_that_is_none_is_refused() -> None:
     Ensoras(app)
     with pytest.raises(ConfigurationError, match="nonce"):
         app.test_client().get("/")
+
+
+def test_templates_reach_no_secret() -> None:
+    """Whatever somebody who may write a template asks the function for."""
+    app = site()
+    template = "{{ ensoras_widget.__closure__ | map(attribute='cell_contents') | list }}"
+    app.add_url_rule("/", "home", lambda: render_template_string(template))
+    Ensoras(app)
+    text = app.test_client().get("/").text
+    assert SLUG in text
+    assert SECRET not in text
 
 
 def test_an_exempt_view_keeps_its_304s() -> None:

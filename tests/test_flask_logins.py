@@ -215,6 +215,38 @@ def test_an_anonymous_user_with_an_address_is_anonymous() -> None:
     assert outcome(site.browser().get("/")) == "anonymous"
 
 
+def test_where_anonymous_visitors_are_no_users_nothing_fails(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """`anonymous_user` may give `None`, as views of the site like to test for."""
+    site = Site()
+    site.manager.anonymous_user = lambda: None  # type: ignore[assignment, return-value]
+    assert outcome(site.browser().get("/")) == "anonymous"
+    assert caplog.records == []
+
+
+def test_a_user_who_is_false_is_still_logged_in() -> None:
+    """A user class with a length, of the orders for example, may be false."""
+
+    class Customer(User):
+        def __len__(self) -> int:
+            return 0
+
+    site = Site()
+    site.users["alice"] = Customer("alice", ALICE)
+    assert outcome(site.browser("alice").get("/")) == "identified"
+
+
+def test_a_user_who_has_not_given_an_email_is_no_fault_of_the_class(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """`None`, as a database has it: nothing is told."""
+    site = Site()
+    site.users["alice"] = User("alice", None)  # type: ignore[arg-type]
+    assert outcome(site.browser("alice").get("/")) == "anonymous"
+    assert caplog.records == []
+
+
 @pytest.mark.parametrize("cookie", ["session", "remember_token"])
 def test_cookies_that_the_site_did_not_sign_identify_nobody(cookie: str) -> None:
     """Of another site with the same users, and with another name in it."""

@@ -6,7 +6,8 @@ import base64
 import gzip
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from typing import Any
 
 import pytest
@@ -152,7 +153,11 @@ RIGHT: dict[str, tuple[list[Step], str]] = {
     "Talisman before, without a policy": ([talisman(None), ensoras], "/"),
     "Talisman before, that only reports": ([report_only, ensoras], "/"),
     "Talisman before, with 'unsafe-inline'": (
-        [talisman("script-src 'self' 'unsafe-inline' https:"), ensoras],
+        [talisman("script-src 'unsafe-inline' 'self' https:"), ensoras],
+        "/",
+    ),
+    "Talisman before, with 'unsafe-inline' among others": (
+        [talisman({"script-src": "'self' https: 'unsafe-inline'", "img-src": "*"}), ensoras],
         "/",
     ),
     "Compress behind, for data only": ([no_pages_compressed, ensoras, Compress], "/"),
@@ -166,6 +171,14 @@ RIGHT: dict[str, tuple[list[Step], str]] = {
     "the same, compressed": ([Compress, setting(X_Request_Id="7"), ensoras, hosts], "/"),
     "a site that forbids caching before": (
         [setting(Cache_Control="no-cache, no-store, must-revalidate", Expires="0"), ensoras],
+        "/",
+    ),
+    "a CDN that is told to keep nothing": (
+        [setting(CDN_Cache_Control="no-store", X_Accel_Expires="0"), ensoras, hosts],
+        "/",
+    ),
+    "validators of the site before": (
+        [setting(ETag='"7"', Last_Modified="Thu, 01 Jan 2026 00:00:00 GMT"), ensoras],
         "/",
     ),
     "header fields of the site behind": (
@@ -199,9 +212,14 @@ def test_the_first_request_is_the_last_that_is_looked_at() -> None:
 
     def looks(app: Flask) -> list[Any]:
         functions = app.before_request_funcs[None] + app.after_request_funcs[None]
-        return [one for one in functions if one.__module__ == "flask_ensoras.order"]
+        modules = ("flask_ensoras.order", "flask_ensoras.guard")
+        return [one for one in functions if one.__module__ in modules]
 
-    app = site(Compress, log_in, ensoras, hosts)
+    def security(response: Response) -> Response:
+        return response
+
+    security.__module__ = "flask_security.core"
+    app = site(Compress, log_in, lambda app: app.after_request(security) and None, ensoras, hosts)
     assert len(looks(app)) == 1
     others = [one for one in app.before_request_funcs[None] if one not in looks(app)]
     ask(app)
@@ -224,7 +242,10 @@ def test_flask_compress_behind_us_is_told_with_the_first_request(
     assert told() == [message]
 
 
-@pytest.mark.parametrize("policy", [HOSTS, HOSTS_AS_TEXT])
+@pytest.mark.parametrize(
+    "policy",
+    [HOSTS, HOSTS_AS_TEXT, f"{HOSTS_AS_TEXT}; ", {"script-src": "'self' https://app.ensoras.com"}],
+)
 def test_talisman_before_us_is_told_with_the_first_request(
     policy: Any, told: Callable[[], list[str]]
 ) -> None:
@@ -238,30 +259,51 @@ def test_talisman_before_us_is_told_with_the_first_request(
     assert told() == [message]
 
 
-BLOCKED: dict[str, tuple[list[Step], str]] = {
-    "Talisman's nonce, that the tag has not": ([nonce, ensoras], "flask_talisman"),
+BLOCKED: dict[str, tuple[list[Step], str, str]] = {
+    "Talisman's nonce, that the tag has not": ([nonce, ensoras], "/", "flask_talisman"),
+    "a policy without the nonce of the tag": (
+        [setting(Content_Security_Policy=HOSTS_AS_TEXT), ensoras, nonce],
+        "/nonced",
+        "set_fields",
+    ),
+    "a policy with another nonce than the tag's": (
+        [setting(Content_Security_Policy=f"{HOSTS_AS_TEXT} 'nonce-abc'"), ensoras, nonce],
+        "/nonced",
+        "set_fields",
+    ),
     "a function of the site": (
         [setting(Content_Security_Policy=HOSTS_AS_TEXT), ensoras],
+        "/",
         "set_fields",
+    ),
+    "one of two": (
+        [setting(Content_Security_Policy=HOSTS_AS_TEXT), talisman(None), ensoras],
+        "/",
+        "set_fields, flask_talisman.",
     ),
     "behind Compress too": (
         [Compress, setting(Content_Security_Policy=HOSTS_AS_TEXT), ensoras],
+        "/",
         "set_fields",
     ),
-    "a minifier, and a policy that knows the script": ([minify, ensoras, hosts], "flask_minify"),
+    "a minifier, and a policy that knows the script": (
+        [minify, ensoras, hosts],
+        "/",
+        "flask_minify",
+    ),
 }
 
 
-@pytest.mark.parametrize(("steps", "culprit"), BLOCKED.values(), ids=BLOCKED)
+@pytest.mark.parametrize(("steps", "path", "culprit"), BLOCKED.values(), ids=BLOCKED)
 def test_a_script_that_is_blocked_is_told_with_the_first_identified_page(
-    steps: list[Step], culprit: str, told: Callable[[], list[str]]
+    steps: list[Step], path: str, culprit: str, told: Callable[[], list[str]]
 ) -> None:
     """Only then it is seen. The message names what runs after us."""
     app = site(*steps)
-    ask(app, email="")
+    ask(app, path, email="")
     assert told() == []
     for _ in range(2):
-        assert not script_runs(ask(app))
+        assert not script_runs(ask(app, path))
         (message,) = told()
         assert "blocks the identify script" in message
         assert culprit in message
@@ -273,6 +315,34 @@ def test_a_stream_leaves_whole_under_a_policy_that_is_set_after_us() -> None:
     app.view_functions["home"] = lambda: Response(iter([PAGE[:60], PAGE[60:]]))
     for _ in range(2):
         assert body_of(ask(app)) == IDENTIFIED
+
+
+def test_a_body_that_becomes_a_stream_after_us_stays_one(told: Callable[[], list[str]]) -> None:
+    """It is the server that reads it, though a policy was set after us, too."""
+    read: list[bytes] = []
+    read_before: list[bytes] = []
+
+    def stream(response: Response) -> Response:
+        def rows(body: bytes) -> Iterator[bytes]:
+            read.append(body)
+            yield body
+
+        response.response = rows(response.get_data())
+        return response
+
+    def server(wsgi_app: Any) -> Any:
+        def app(environ: Any, start_response: Any) -> Any:
+            iterable = wsgi_app(environ, start_response)
+            read_before.extend(read)
+            return iterable
+
+        return app
+
+    policy = setting(Content_Security_Policy=f"{HOSTS_AS_TEXT} 'unsafe-inline'")
+    app = site(lambda app: app.after_request(stream), policy, ensoras, wrapped(server))
+    assert body_of(ask(app)) == IDENTIFIED
+    assert (read_before, read) == ([], [IDENTIFIED])
+    assert told() == []
 
 
 def test_a_page_that_is_withheld_loses_nothing(told: Callable[[], list[str]]) -> None:
@@ -331,6 +401,36 @@ def test_no_function_before_us_lets_caches_keep_an_identified_page(
         assert "test_flask_order" in message
 
 
+def test_what_the_site_says_of_transformation_is_no_leave_to_keep_the_page() -> None:
+    """An identified page is known as such, also where its `Cache-Control` says more."""
+    public = setting(Cache_Control="public, max-age=300")
+    app = site(public, ensoras, setting(Cache_Control="no-transform"))
+    assert ask(app).headers.getlist("Cache-Control") == [NEVER_REUSED]
+
+
+def test_nothing_of_a_visitor_is_left_when_the_page_has_gone() -> None:
+    """A thread of the server may wait long for its next request."""
+    app = site(setting(X_Request_Id="7"), ensoras)
+    assert body_of(ask(app)) == IDENTIFIED
+    assert ALICE not in str([*copy_context().values()])
+
+
+def test_a_page_that_fails_after_us_is_not_taken_for_the_next_one() -> None:
+    """The next visitor of the same thread gets an anonymous page, which caches may keep."""
+    failing = True
+
+    def fail(response: Response) -> Response:
+        if failing:
+            raise LookupError
+        response.headers["Cache-Control"] = "public, max-age=300"
+        return response
+
+    app = site(lambda app: app.after_request(fail), ensoras)
+    assert ask(app).status_code == 500
+    failing = False
+    assert ask(app, email="").headers["Cache-Control"] == "public, max-age=300"
+
+
 def test_a_package_is_known_by_its_whole_name(told: Callable[[], list[str]]) -> None:
     """Flask-Login and its like are left alone; another's name may begin with theirs."""
 
@@ -377,13 +477,15 @@ def test_settings_that_come_too_late_are_told(
     monkeypatch.setenv("ENSORAS_WIDGET_SLUG", SLUG)
     monkeypatch.setenv("ENSORAS_WIDGET_SECRET", SECRET)
     app = Flask("shop")
+    app.config |= {"ENSORAS_DEBUG": False, "ENSORAS_ENABLED": True}
     ensoras(app)
     app.config |= {"ENSORAS_EXCLUDE": ["/private"], "ENSORAS_WIDGET_SECRET": SECRET + "2"}
+    del app.config["ENSORAS_DEBUG"]
     app.add_url_rule("/", "home", lambda: PAGE)
     for _ in range(2):
         assert body_of(ask(app)) == IDENTIFIED
     (message,) = told()
-    assert message.endswith(": ENSORAS_EXCLUDE, ENSORAS_WIDGET_SECRET")
+    assert message.endswith(": ENSORAS_DEBUG, ENSORAS_EXCLUDE, ENSORAS_WIDGET_SECRET")
 
 
 def test_a_site_without_log_in_is_told_with_the_first_request(
@@ -410,6 +512,35 @@ def test_a_fault_of_these_looks_leaves_the_site_alone(told: Callable[[], list[st
 
     app = site(ensoras)
     app.config["ENSORAS_EXCLUDE"] = Odd()
+    for _ in range(2):
+        assert body_of(ask(app)) == IDENTIFIED
+    (message,) = told()
+    assert "LookupError" in message
+    assert ALICE not in message
+
+
+class OddPage(Response):
+    @property
+    def cache_control(self) -> Any:
+        raise LookupError(ALICE)
+
+
+class OddText(str):
+    __slots__ = ()
+
+    def startswith(self, *arguments: Any) -> bool:
+        raise LookupError(ALICE)
+
+
+@pytest.mark.parametrize(
+    "page", [lambda: OddPage(PAGE), lambda: Response(PAGE, headers={"X-Odd": OddText("7")})]
+)
+def test_a_page_that_cannot_be_looked_at_goes_out(
+    page: Callable[[], Response], told: Callable[[], list[str]]
+) -> None:
+    """What runs after us may have changed it or not; a fault of this look is logged."""
+    app = site(setting(X_Request_Id="7"), ensoras)
+    app.view_functions["home"] = page
     for _ in range(2):
         assert body_of(ask(app)) == IDENTIFIED
     (message,) = told()

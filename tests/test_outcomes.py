@@ -109,6 +109,9 @@ def test_told_once(
     assert serve(adapter, host, user, debug=True, **options).get(*request)[FIELD] == outcome
     assert heard == [outcome]
     assert logged(told) == [outcome]
+    told.clear()
+    serve(adapter, host, user, **options | {"on_outcome": ...}).get(*request)
+    assert logged(told) == [outcome]
     told.set_level(logging.WARNING, "ensoras_middleware")
     assert serve(adapter, host, user, **options).get(*request)[FIELD] is None
     assert heard == [outcome] * 2

@@ -40,4 +40,4 @@ def _path_of_uploads() -> str | None:
     if url.startswith("//") or not url.startswith("/"):
         return None
     path = "/" + url.removeprefix(prefix).lstrip("/")
-    return path if path.strip("/") else None
+    return path if path != "/" else None

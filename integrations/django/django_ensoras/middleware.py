@@ -218,7 +218,6 @@ def _identified(injection: Injection, response: Any, email: object) -> Any:
     if response.streaming:
         injection.start_stream(email)
         answer = _copy(response, injection.fields, always=True)
-        answer.file_to_stream = None  # a server's file_wrapper would go around the stream
         stream = partial(_stream_async, injection) if response.is_async else injection.stream
         answer.streaming_content = stream(response.streaming_content)
         return answer

@@ -33,7 +33,7 @@ def wrong_order(layers: list[Layer], *, reads_user: bool) -> Iterator[CheckMessa
     ours = find(layers, ENSORAS)
     if ours is None:
         return
-    above, below = layers[:ours], layers[ours + 1 :]
+    above, below = layers[:ours], layers[ours:]
     for path in COMPRESSION:
         if (place := find(below, path)) is not None:
             yield Warning(
@@ -71,7 +71,7 @@ def _caches(layers: list[Layer], ours: int, *, reads_user: bool) -> Iterator[Che
             id="ensoras.W009",
         )
         return
-    needed = max(ours, (find(layers, AUTHENTICATION) or 0) if reads_user else 0)
+    needed = max(ours, find(layers, AUTHENTICATION) or ours) if reads_user else ours
     if fetch is not None and fetch < needed:
         yield Warning(
             "Pages from the cache stay anonymous: they leave before the Ensoras middleware, or "

@@ -40,7 +40,7 @@ from ensoras_middleware.secret import CheckedSource
 from ensoras_middleware.signing import Signing
 from ensoras_middleware.widget import Widget
 from ensoras_middleware.wsgi import request_of
-from flask_ensoras.order import watch_order
+from flask_ensoras.order import owner_of, package_of, watch_order
 from flask_ensoras.users import current_users_email
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Ensoras:
         if "ensoras" in app.extensions:
             raise ConfigurationError(_TWICE)
         options = options_from_settings(app.config)
-        of_tag = {name: value for name, value in options.items() if not name.startswith("secret")}
+        of_tag = {name: value for name, value in options.items() if name != "secret"}
         app.jinja_env.globals["ensoras_widget"] = lambda nonce=None, slug=None: Markup(
             widget_tag_from(of_tag, slug=slug, nonce=nonce)
         )
@@ -128,7 +128,6 @@ class Ensoras:
                 "ensoras_identity",
                 partial(self._identity, widget),
                 methods=METHODS,
-                provide_automatic_options=False,
             )
 
     def email_getter(self, function: _EmailGetter) -> _EmailGetter:
@@ -235,13 +234,9 @@ def _is_exempt() -> bool:
 
 def _compress_keeps_pages() -> bool:
     """Tell whether a cache was given to Flask-Compress after the start, as its README has it."""
-    owners = (
-        getattr(one, "__self__", None) for one in current_app.after_request_funcs.get(None, ())
-    )
     return any(
-        type(owner).__module__.startswith("flask_compress")
-        and getattr(owner, "cache", None) is not None
-        for owner in owners
+        package_of(one) == "flask_compress" and getattr(owner_of(one), "cache", None) is not None
+        for one in current_app.after_request_funcs.get(None, ())
     )
 
 

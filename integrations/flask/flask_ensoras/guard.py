@@ -30,11 +30,9 @@ _STORABLE = (
 _answered: ContextVar[tuple[list[str], Any] | None] = ContextVar("answered", default=None)
 
 POLICY = "Content-Security-Policy"
-# To some shared caches these outrank a `no-store`; see `caching`.
-_OVERRIDING = re.compile(r"(?i:.*-cache-control|x-accel-expires|edge-control|surrogate-control)")
-_SCRIPT = re.compile(
-    rb'<script(?: nonce="([^"]*)")?>(' + re.escape(snippet.MARK) + rb"[^<]*)</script>"
-)
+# With them a cache compares a copy; where it keeps none they do no harm.
+_VALIDATORS = ("etag", "last-modified")
+_SCRIPT = re.compile(rb'(?:nonce="([^"]*)")?>(' + re.escape(snippet.MARK) + rb"[^<]*)")
 
 
 def guard(app: Flask, widget: Widget, outside: str) -> None:
@@ -73,10 +71,10 @@ def guard(app: Flask, widget: Widget, outside: str) -> None:
 
 
 def _may_be_kept(response: Response) -> bool:
-    if not response.cache_control.no_store:
-        return True
-    overriding = [one for one in response.headers if _OVERRIDING.fullmatch(one[0])]
-    return caching.never_reused(overriding)[:-1] != overriding
+    return not response.cache_control.no_store or any(
+        caching.keeps_a_copy(name, value) and name.lower() not in _VALIDATORS
+        for name, value in response.headers
+    )
 
 
 def _script_is_blocked(response: Response, policies: list[str], body: Any) -> bool:

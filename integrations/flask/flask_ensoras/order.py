@@ -56,16 +56,14 @@ def watch_order(app: Flask, widget: Widget, email_getter: Callable[[], object]) 
             widget.warn_of_fault(error)
 
     app.before_request_funcs.setdefault(None, []).insert(0, check)
-    unknown = [one for one in outside if _package(one) not in _HARMLESS]
+    unknown = [one for one in outside if package_of(one) not in _HARMLESS]
     if unknown:
         guard(app, widget, ", ".join(map(_name, unknown)))
 
 
 def _check_settings(app: Flask, widget: Widget, settings: Mapping[str, object]) -> None:
     now = _settings(app)
-    changed = [
-        name for name in sorted(now.keys() | settings) if now.get(name) != settings.get(name)
-    ]
+    changed = [name for name in {**settings, **now} if now.get(name) != settings.get(name)]
     if changed:
         widget.warn_once("late-settings", _LATE_SETTINGS, ", ".join(changed))
 
@@ -83,7 +81,7 @@ def _check_log_in(app: Flask, widget: Widget, email_getter: object) -> None:
 
 def _check_order(app: Flask, widget: Widget, outside: list[Callable[..., Any]]) -> None:
     for function in app.after_request_funcs.get(None, ()):
-        owner, package = _owner(function), _package(function)
+        owner, package = owner_of(function), package_of(function)
         if function in outside:
             if package == "flask_talisman" and _blocks_scripts(owner):
                 widget.warn_once("order-policy", BLOCKED, _name(function))
@@ -98,8 +96,8 @@ def _blocks_scripts(talisman: Any) -> bool:
     if not policy or talisman.content_security_policy_report_only:
         return False
     if isinstance(policy, str):
-        parts = [part.split(maxsplit=1) for part in policy.split(";") if part.strip()]
-        policy = {part[0]: part[1:] for part in parts}
+        parts = [part.split() for part in policy.split(";")]
+        policy = {part[0]: part[1:] for part in parts if part}
     directives = []
     for name, sources in policy.items():
         sources = [sources] if isinstance(sources, str) else sources
@@ -112,17 +110,18 @@ def _settings(app: Flask) -> dict[str, object]:
     return {name: value for name, value in app.config.items() if name.startswith("ENSORAS_")}
 
 
-def _owner(function: Callable[..., Any]) -> Any:
+def owner_of(function: Callable[..., Any]) -> Any:
+    """Return the object that this is a method of."""
     return getattr(function, "__self__", None)
 
 
+def package_of(function: Callable[..., Any]) -> str:
+    """Return the name of the top package that this function, or this method, was written in."""
+    return _module(function).split(".")[0]
+
+
 def _module(function: Callable[..., Any]) -> str:
-    owner = _owner(function)
-    return str(getattr(function, "__module__", "") if owner is None else type(owner).__module__)
-
-
-def _package(function: Callable[..., Any]) -> str:
-    return _module(function).partition(".")[0]
+    return str(getattr(function, "__module__", None))
 
 
 def _name(function: Callable[..., Any]) -> str:

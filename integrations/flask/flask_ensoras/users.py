@@ -27,7 +27,7 @@ def current_users_email(widget: Widget) -> Any:
     from flask_login import current_user
 
     user: Any = current_user._get_current_object()  # the proxy looks for it at each attribute
-    if not user or not _holds(user.is_authenticated) or not _holds(user.is_active):
+    if user is None or not _holds(user.is_authenticated) or not _holds(user.is_active):
         return None
     security = current_app.extensions.get("security")
     confirmable = getattr(security, "confirmable", False) and not widget.trust_emails
