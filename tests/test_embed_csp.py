@@ -171,6 +171,7 @@ def test_both_run(
     identified_policy: str | None,
     user: str | None,
     streamed: bool,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Both tags carry the nonce; without one our script's hash is added, and nothing else."""
     answer = serve(adapter, page(policy, streamed=streamed), user, embed=True).get()
@@ -185,6 +186,7 @@ def test_both_run(
     else:
         expected = identified_policy
     assert answer["Content-Security-Policy"] == expected
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("streamed", [False, True])

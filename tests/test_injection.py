@@ -17,8 +17,8 @@ HTML: Any = ("Content-Type", "text/html")
 BROKEN: Any = ("Vary", None)  # no field has such a value: whoever reads it, fails
 
 
-def injection(*fields: Any) -> Injection:
-    widget = widget_from({"slug": SLUG, "secret": SECRET})
+def injection(*fields: Any, slug: str | None = SLUG) -> Injection:
+    widget = widget_from({"secret": {SLUG: SECRET}} | ({"slug": slug} if slug else {}))
     assert widget is not None
     return Injection(widget, Request("GET", "/", lambda name: None), 200, list(fields))
 
@@ -88,6 +88,27 @@ def test_a_chunk_that_is_none(chunk: Any) -> None:
     assert page.feed(b"<p>") == b"<p>"
     assert page.feed(chunk) is chunk
     assert page.feed(TAG) == TAG
+
+
+@pytest.mark.parametrize(
+    ("slug", "email", "answers"),
+    [
+        (None, ALICE, [True, True, False, False]),
+        (None, None, [False] * 4),
+        (SLUG, ALICE, [False] * 4),
+    ],
+)
+def test_when_a_stream_may_ask_for_a_secret(
+    slug: str | None, email: str | None, answers: list[bool]
+) -> None:
+    """Until the widget tag has told which brand it is: an adapter takes a thread for that."""
+    page = injection(HTML, slug=slug)
+    page.start_stream(email)
+    told = [page.may_ask_for_secret]
+    for chunk in (b"<p>", TAG, b"<p>"):
+        page.feed(chunk)
+        told.append(page.may_ask_for_secret)
+    assert told == answers
 
 
 def test_strangers_in_a_stream_are_told(caplog: pytest.LogCaptureFixture) -> None:
