@@ -116,7 +116,11 @@ def test_told_once(
     assert serve(adapter, host, user, debug=True, **options).get(*request)[FIELD] == outcome
     assert heard == [outcome]
     assert logged(told) == [outcome]
+    del options["on_outcome"]
+    assert serve(adapter, host, user, **options).get(*request)[FIELD] is None
+    assert logged(told) == [outcome] * 2
     told.set_level(logging.WARNING, "ensoras_middleware")
+    options["on_outcome"] = heard.append
     assert serve(adapter, host, user, **options).get(*request)[FIELD] is None
     assert heard == [outcome] * 2
     assert type(heard[0]) is Outcome
