@@ -12,9 +12,11 @@ import re
 from dataclasses import replace
 from typing import Any
 
+import flask
 import pytest
 from adapters import ADAPTERS, ALICE, PAGE, SECRET, SLUG, TAG, Host, run_asgi, run_wsgi, serve
 from adapters import identify_script as script_of
+from flask_ensoras import Ensoras
 from identity_sites import PATH, SITES
 from identity_sites import serve as serve_endpoint
 from starlette.requests import HTTPConnection
@@ -23,6 +25,7 @@ from ensoras_middleware import Outcome
 from ensoras_middleware.asgi import EnsorasMiddleware as AsgiMiddleware
 from ensoras_middleware.identity import NotSigned
 from ensoras_middleware.injection import Injection
+from ensoras_middleware.options import SETTINGS
 from ensoras_middleware.wsgi import EnsorasMiddleware as WsgiMiddleware
 
 FIELD = "X-Ensoras-Outcome"
@@ -222,6 +225,42 @@ def test_pathsend(heard: list[Outcome], type_: bytes) -> None:
     assert heard == [Outcome.PATHSEND if type_ == b"text/html" else Outcome.NOT_HTML]
 
 
+def test_pathsend_in_a_stream(heard: list[Outcome]) -> None:
+    """What a stream has told stays its only outcome."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"content-type", b"text/html")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"<p>", "more_body": True})
+        await send({"type": "http.response.pathsend", "path": "/page.html"})
+
+    options: dict[str, Any] = {"get_email": lambda request: ALICE, "on_outcome": heard.append}
+    run_asgi(AsgiMiddleware(app, slug=SLUG, secret=SECRET, **options), "GET", "/", {})
+    assert heard == [Outcome.STREAMING]
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+def test_what_is_no_body(kind: str, heard: list[Outcome]) -> None:
+    """The server's to refuse, and no page of any other outcome."""
+
+    def wsgi(environ: Any, start_response: Any) -> list[Any]:
+        start_response("200 OK", [HTML])
+        return ["<p>text"]
+
+    async def asgi(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"content-type", b"text/html")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"body": PAGE})
+
+    options: dict[str, Any] = {"slug": SLUG, "secret": SECRET, "on_outcome": heard.append}
+    options["get_email"] = lambda request: ALICE
+    if kind == "wsgi":
+        run_wsgi(WsgiMiddleware(wsgi, **options), "GET", "/", {})
+    else:
+        run_asgi(AsgiMiddleware(asgi, **options), "GET", "/", {})
+    assert heard == [Outcome.ERROR]
+
+
 @pytest.mark.parametrize("type_", ["text/html", "text/css"])
 @pytest.mark.parametrize("kind", ["wsgi", "asgi"])
 def test_two_layers(kind: str, type_: str, heard: list[Outcome], told: Any) -> None:
@@ -269,6 +308,18 @@ def test_identity_endpoint(
         answer = send("GET", PATH, headers)
         assert answer[FIELD] == (outcome if debug else None)
     assert heard == logged(told) == [outcome] * 2
+
+
+def test_identity_endpoint_of_an_inner_layer(heard: list[Outcome]) -> None:
+    """The layer around it has nothing to tell."""
+    options: dict[str, Any] = {"slug": SLUG, "secret": SECRET, "on_outcome": heard.append}
+    app = flask.Flask("site")
+    app.config |= {SETTINGS[keyword]: value for keyword, value in options.items()}
+    app.config |= {"ENSORAS_IDENTITY_PATH": PATH, "ENSORAS_GET_EMAIL": lambda: ALICE}
+    Ensoras(app)
+    site: Any = WsgiMiddleware(app, get_email=lambda request: ALICE, **options)
+    run_wsgi(site, "GET", PATH, {"x-ensoras-identity": "1"})
+    assert heard == [Outcome.IDENTIFIED]
 
 
 def test_an_asynchronous_user_who_is_nobody(heard: list[Outcome]) -> None:
