@@ -140,6 +140,19 @@ def test_an_unsafe_address_is_refused(
     assert "example" not in record.getMessage()
 
 
+@pytest.mark.parametrize(
+    ("email", "what"),
+    [("alice", "this one"), ("", "an empty one"), (" \t", "an empty one"), (42, "a int")],
+)
+def test_what_is_refused_is_told(
+    email: object, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As much as tells a user without an address from one with an odd address."""
+    serve("wsgi", page(), email).get()
+    (record,) = caplog.records
+    assert record.getMessage().endswith(f" local@domain, not {what}.")
+
+
 def test_a_failure_to_read_the_user_ends_in_an_anonymous_page(
     adapter: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -772,6 +785,21 @@ def test_a_page_of_many_brands(adapter: str, strangers: int, found: bool) -> Non
     answer = serve(adapter, host, ALICE, slug=..., secret=secret).get()
     assert (identify_script(ALICE) in answer.body) is found
     assert len(asked) == 17
+
+
+def test_what_visitors_write_into_pages_does_not_fill_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Each widget without a secret is told of, and of so many no more."""
+    numbers = iter(range(9999))
+
+    def host() -> Host:
+        return page(body=b"".join(TAG.replace(b"acme", b"x%d" % next(numbers)) for _ in range(15)))
+
+    site = serve("wsgi", host, ALICE, slug=..., secret=lambda slug: None)
+    for _ in range(100):
+        site.get()
+    assert len(caplog.records) == 1000
 
 
 @pytest.mark.parametrize(
