@@ -20,10 +20,10 @@ TESTS = (
     *("django", "django_checks", "django_impersonation", "django_logins", "django_order"),
     *("eligibility", "embed", "embed_csp", "embed_frameworks", "endpoint", "faults_callbacks"),
     *("faults_endpoint", "faults_host", "faults_own_steps", "faults_types", "faults_views"),
-    *("flask", "flask_logins", "flask_order", "flask_security", "framework_caches", "identity"),
-    *("injection", "outcomes", "page", "rotation", "scanner", "scanner_body_end", "scenarios"),
-    *("scope", "secret", "snippet", "stack_order", "testing", "troubleshooting", "widget_tag"),
-    *("wsgi", "wsgi_logins"),
+    *("flask", "flask_logins", "flask_order", "flask_security", "framework_caches", "hygiene"),
+    *("hygiene_errors", "identity", "injection", "outcomes", "page", "rotation", "scanner"),
+    *("scanner_body_end", "scenarios", "scope", "secret", "snippet", "stack_order", "testing"),
+    *("testing_clients", "troubleshooting", "widget_tag", "wsgi", "wsgi_logins"),
 )
 
 

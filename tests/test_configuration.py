@@ -178,6 +178,9 @@ NOT_ORIGINS = [
     "https://app.ensoras.com:",
     "https://app.ensoras.com:port",
     "https://app.ensoras.com:443:443",
+    "https://app.ensoras.com:4:3",
+    "https://app.ensoras.com:123456",
+    "https://[]",
     "https://app.ensoras.com\n",
     " https://app.ensoras.com",
     "https://app ensoras.com",
@@ -272,7 +275,7 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
         for path in ("/admin/*", "/shop?page=1", "/shop#top")
     ),
     *(
-        ({"get_email": path}, "get_email", "cannot be imported", "give the dotted path")
+        ({"get_email": path}, "get_email", "cannot be imported", '"shop.customers.email_of"')
         for path in NOT_IMPORTABLE
     ),
     ({"get_email": "os.sep"}, "get_email", "must be a function", "or the dotted path of one"),
@@ -643,6 +646,8 @@ class TestOrigin:
             ("https://192.168.0.1", "https://192.168.0.1"),
             ("https://09-az.example.com", "https://09-az.example.com"),
             ("https://[09:af::1]", "https://[09:af::1]"),
+            ("https://[::ffff:10.0.0.1]:9", "https://[::ffff:10.0.0.1]:9"),
+            ("https://chat.example:64999", "https://chat.example:64999"),
             ("https://[2001:DB8::1]:8443/", "https://[2001:db8::1]:8443"),
             ("http://localhost", "http://localhost"),
             ("http://LOCALHOST:8400/", "http://localhost:8400"),
