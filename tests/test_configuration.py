@@ -207,6 +207,7 @@ UNSAFE_ORIGINS = [
     "http://evil-localhost",
     "http://notlocalhost:8400",
     "http://127.0.0.1.example.com",
+    "http://127.0.0.",
     "http://example.com.127.0.0.1",
     "http://128.0.0.1",
     "http://[::2]:8400",
@@ -344,6 +345,7 @@ def test_wrong_secret_file(
     """A file that cannot be used is found out when the site starts."""
     message = refused(door, {"slug": "acme", "secret_file": value})
     assert message.startswith("ENSORAS_WIDGET_SECRET_FILE ")
+    assert "keyword" not in message  # it has none
     assert cause in message
     assert remedy in message
 
@@ -398,12 +400,13 @@ def test_unknown_setting(
     [
         ("ENSORAS_TRUST_EMAIL", "ENSORAS_TRUST_EMAILS"),
         ("ENSORAS_SECRET_FILE", "ENSORAS_WIDGET_SECRET_FILE"),
-        ("ENSORAS_X", None),
+        ("ENSORAS_QUITE_ANOTHER_THING", None),
     ],
 )
 def test_the_setting_that_was_meant(name: str, meant: str | None) -> None:
     message = refused(SETTING_DOORS["settings"], GOOD | {name: True})
-    assert (f": did you mean {meant}? Else remove it" in message) is (meant is not None)
+    hint = f"did you mean {meant}? Else " if meant else ""
+    assert f"ensoras-middleware: {hint}remove it, or use one of " in message
 
 
 @pytest.mark.parametrize("setting", ["ENSORAS_DEBUG", "ENSORAS_WIDGET_ORIGIN", "ENSORAS_ENABLED"])
@@ -490,7 +493,7 @@ def test_defaults() -> None:
         {"on_outcome": print},
         {"on_outcome": "posixpath.basename"},
         {"origin": "http://localhost:8400"},
-        {"exclude": ["/admin"]},
+        {"exclude": ["/admin", "/X/"]},
         {"embed": True},
         {"embed": True, "secret": {"acme": SECRET, "other": OTHER_SECRET}},
         {"embed": False, "secret": {"acme": SECRET}, "slug": ...},
@@ -525,7 +528,11 @@ class TestSecrets:
         assert identify_script(ALICE, OTHER_SECRET) in site.get().body
 
     def test_environments_file(
-        self, adapter: str, monkeypatch: pytest.MonkeyPatch, secret_file: Path
+        self,
+        adapter: str,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        secret_file: Path,
     ) -> None:
         """A file that the environment names is read again when it has changed."""
         monkeypatch.setenv("ENSORAS_WIDGET_SECRET_FILE", str(secret_file))
@@ -533,6 +540,7 @@ class TestSecrets:
         for secret in (SECRET, OTHER_SECRET, SECRET):
             secret_file.write_text(secret)
             assert identify_script(ALICE, secret) in site.get().body
+        assert caplog.records == []
 
     def test_host_before_environment(self, adapter: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """What the host sets counts, whichever of the variables there are, right or wrong."""
@@ -569,9 +577,10 @@ def test_host_file_before_the_environments_secret(
 ) -> None:
     """A file in the settings and a secret in the environment are not two settings of the host."""
     monkeypatch.setenv("ENSORAS_WIDGET_SECRET", OTHER_SECRET)
-    widget = door({"slug": "acme", "secret_file": str(secret_file)})
-    if isinstance(widget, Widget):
-        assert widget.secret("acme") == SECRET.encode()
+    for path in (str(secret_file), secret_file):
+        widget = door({"slug": "acme", "secret_file": path})
+        if isinstance(widget, Widget):
+            assert widget.secret("acme") == SECRET.encode()
 
 
 def test_nothing_else_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -644,6 +653,8 @@ class TestOrigin:
             ("HTTPS://App.Ensoras.COM/", "https://app.ensoras.com"),
             ("https://chat.example.co.uk:8443", "https://chat.example.co.uk:8443"),
             ("https://192.168.0.1", "https://192.168.0.1"),
+            ("https://app.ensoras.com:443/", "https://app.ensoras.com"),
+            ("http://localhost:80", "http://localhost"),
             ("https://09-az.example.com", "https://09-az.example.com"),
             ("https://[09:af::1]", "https://[09:af::1]"),
             ("https://[::ffff:10.0.0.1]:9", "https://[::ffff:10.0.0.1]:9"),
@@ -654,7 +665,7 @@ class TestOrigin:
             ("http://shop.localhost:8400", "http://shop.localhost:8400"),
             ("http://a.b.localhost", "http://a.b.localhost"),
             ("http://127.0.0.1:8400", "http://127.0.0.1:8400"),
-            ("http://127.1.2.3", "http://127.1.2.3"),
+            ("http://127.1.29.130", "http://127.1.29.130"),
             ("http://[::1]:8400", "http://[::1]:8400"),
             ("http://[::1]", "http://[::1]"),
         ],
@@ -831,6 +842,14 @@ class TestGetEmail:
         with pytest.raises(ValueError, match="no signature"):
             inspect.signature(min)
         DOORS["wsgi"](GOOD | {"get_email": min})
+
+        def get_email(request: object) -> str:
+            return ALICE
+
+        get_email.__signature__ = "of another kind"  # type: ignore[attr-defined]
+        with pytest.raises(TypeError):
+            inspect.signature(get_email)
+        DOORS["wsgi"](GOOD | {"get_email": get_email})
 
     @pytest.mark.parametrize("get_email", ASYNC[:3])
     def test_flasks_decorator_refuses_asynchronous(self, get_email: Any) -> None:
