@@ -25,6 +25,7 @@ from ensoras_middleware import Outcome
 from ensoras_middleware.asgi import EnsorasMiddleware as AsgiMiddleware
 from ensoras_middleware.identity import NotSigned
 from ensoras_middleware.injection import Injection
+from ensoras_middleware.log import kind_and_place
 from ensoras_middleware.options import SETTINGS
 from ensoras_middleware.wsgi import EnsorasMiddleware as WsgiMiddleware
 
@@ -145,22 +146,33 @@ def test_a_failing_callback(
         assert [site.get().body, site.get().body] == [body] * 2
     (record,) = caplog.records
     assert record.getMessage().startswith("`on_outcome` failed")
-    assert f"LookupError at {__file__}:" in record.getMessage()
+    assert re.search(rf"LookupError at {re.escape(__file__)}:\d+$", record.getMessage())
     assert ALICE not in caplog.text
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
-def test_where_a_sites_function_failed(adapter: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("adapter", "option"),
+    [(adapter, "on_outcome") for adapter in ADAPTERS]
+    + [(adapter, "get_email") for adapter in ADAPTERS if adapter != "wsgi"],  # has one already
+)
+def test_where_a_sites_function_failed(
+    adapter: str, option: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """What it called may be anybody's: its own line is told too."""
 
-    def count(outcome: Outcome) -> None:
+    def fail(*arguments: object) -> None:
         json.loads("{")
 
     with caplog.at_level(logging.WARNING, "ensoras_middleware"):
-        serve(adapter, page(), ALICE, on_outcome=count).get()
+        serve(adapter, page(), ALICE, **{option: fail}).get()
     (record,) = caplog.records
     told = rf"JSONDecodeError at .*decoder\.py:\d+, called from {re.escape(__file__)}:\d+$"
     assert re.search(told, record.getMessage())
+
+
+def test_an_error_that_was_not_raised() -> None:
+    """It has no place."""
+    assert kind_and_place(LookupError(ALICE)) == "LookupError"
 
 
 def test_a_function_of_code_without_a_name(caplog: pytest.LogCaptureFixture) -> None:

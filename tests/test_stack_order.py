@@ -183,6 +183,13 @@ _LikeStarletteCaches.__name__ = "CacheMiddleware"
 _LikeStarletteCaches.__module__ = "starlette_caches.middleware"
 
 
+@pytest.mark.parametrize("build", BUILDS)
+def test_starlette_caches_around_the_users(build: Build, caplog: pytest.LogCaptureFixture) -> None:
+    """The same as with the other cache."""
+    start(build([ENSORAS, Middleware(_LikeStarletteCaches), USERS]))
+    assert [sort_of(message) for message in told(caplog)] == ["user"]
+
+
 @pytest.mark.parametrize("started", [True, False])
 @pytest.mark.parametrize("build", BUILDS)
 def test_starlette_caches_outside(
@@ -252,6 +259,77 @@ def test_right_order(
     assert told(caplog) == []
 
 
+def test_get_email_and_a_cache_around_the_users(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever tells who is logged in needs no user of the stack."""
+    ours = Middleware(EnsorasMiddleware, get_email=lambda connection: ALICE, **ENSORAS.kwargs)
+    app = in_list(with_caches([ours, CACHE, USERS], tmp_path))
+    start(app)
+    assert seen(app, None) == "alice"
+    assert told(caplog) == []
+
+
+class _Passing:
+    """A layer that does nothing."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app(scope, receive, send)
+
+
+class _OtherCache(_Passing):
+    """As another version of hishel may be: it does not say by which rules it keeps pages."""
+
+
+_OtherCache.__name__ = "ASGICacheMiddleware"
+_OtherCache.__module__ = "hishel.asgi"
+
+
+class _Mail(_Passing):
+    """A layer that means another RFC."""
+
+    rfc = False
+
+
+@pytest.mark.parametrize("layer", [_OtherCache, _Mail])
+def test_no_heedless_cache_outside(layer: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Only what is known to be one is taken for one."""
+    app = in_list([Middleware(layer), ENSORAS, USERS])
+    assert seen(app, "alice") == "alice"
+    assert told(caplog) == []
+
+
+class _Nameless(_Passing):
+    """A layer of no module."""
+
+
+_Nameless.__module__ = None  # type: ignore[assignment]
+
+
+def test_what_is_outside_cannot_be_known(caplog: pytest.LogCaptureFixture) -> None:
+    """It may be a cache that heeds nothing, so nobody is identified."""
+    app = in_list([Middleware(_Nameless), ENSORAS, USERS])
+    assert [seen(app, user) for user in ("alice", "bob")] == [None, None]
+    (message,) = told(caplog)
+    assert "AttributeError at " in message
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_a_factory_of_a_layer(build: Build, caplog: pytest.LogCaptureFixture) -> None:
+    """Starlette takes whatever makes one."""
+
+    def factory(app: Any) -> Any:
+        return _Passing(app)
+
+    app = build([ENSORAS, Middleware(factory), USERS])
+    start(app)
+    assert seen(app, "alice") == "alice"
+    assert told(caplog) == []
+
+
 def test_policy_inside() -> None:
     """Seen by us, it admits the script."""
     answer = ask(in_list([ENSORAS, POLICY, USERS]), "alice")
@@ -279,6 +357,8 @@ class _Strange:
     @property
     def app(self) -> Any:
         raise RuntimeError("not now")
+
+    user_middleware = routes = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await self._inner(scope, receive, send)
@@ -326,5 +406,6 @@ def test_a_layer_that_stands_in_itself(caplog: pytest.LogCaptureFixture) -> None
         await HTMLResponse(LONG)(scope, receive, send)
 
     host.app = host  # type: ignore[attr-defined]
+    host.routes = [host]  # type: ignore[attr-defined]
     assert seen(EnsorasMiddleware(host, slug=SLUG, secret=SECRET), None) == "alice"
     assert told(caplog) == []

@@ -494,9 +494,7 @@ def test_a_status_that_is_none_is_the_servers_to_refuse(
         return [PAGE]
 
     started: list[Any] = []
-    iterable = identifying(host)(
-        environ_of("alice"), lambda *start: started.append(start) or print
-    )
+    iterable = identifying(host)(environ_of("alice"), lambda *start: started.append(start) or print)
     assert started == [(status, HTML)]
     assert list(iterable) == [PAGE]
     assert caplog.records == []
@@ -591,7 +589,7 @@ def test_the_server_gets_no_more_than_the_host_gave() -> None:
     for user in ("alice", None):
         for host in (yielding, writing):
             got.clear()
-            got += identifying(host)(environ_of(user), lambda *_: got.append)
+            got.extend(identifying(host)(environ_of(user), lambda *_: got.append))
             assert got == [b"<p>", "text"], host.__name__
         got.clear()
         with pytest.raises(LookupError):
@@ -1011,6 +1009,11 @@ def test_preconditions_are_hidden_from_the_host_alone() -> None:
     unasked: Any = identifying(a_late_start)(environ, lambda *_: print)
     unasked.close()  # the browser has left before the host began
     assert environ.items() >= preconditions.items()
+    for name, value in preconditions.items():
+        environ = environ_of("alice", HTTP_ACCEPT="text/html", **{name: value})
+        assert serve(app, environ).body == page_of("alice")
+        assert name not in inside
+        assert environ[name] == value
     serve(app, environ_of("alice", HTTP_ACCEPT="image/png", **preconditions))
     assert inside.items() >= preconditions.items()
 
