@@ -18,8 +18,9 @@ HTML: Any = ("Content-Type", "text/html")
 BROKEN: Any = ("Vary", None)  # no field has such a value: whoever reads it, fails
 
 
-def injection(*fields: Any, slug: str | None = SLUG) -> Injection:
-    widget = widget_from({"secret": {SLUG: SECRET}} | ({"slug": slug} if slug else {}))
+def injection(*fields: Any, **options: Any) -> Injection:
+    options = {"slug": SLUG, "secret": {SLUG: SECRET}} | options
+    widget = widget_from({name: value for name, value in options.items() if value is not ...})
     assert widget is not None
     return Injection(widget, Request("GET", "/", lambda name: None), 200, list(fields))
 
@@ -92,18 +93,19 @@ def test_a_chunk_that_is_none(chunk: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("slug", "email", "answers"),
+    ("options", "email", "answers"),
     [
-        (None, ALICE, [True, True, False, False]),
-        (None, None, [False] * 4),
-        (SLUG, ALICE, [False] * 4),
+        ({"slug": ...}, ALICE, [True, True, False, False]),
+        ({"slug": ...}, None, [False] * 4),
+        ({}, ALICE, [False] * 4),
+        ({"embed": True}, None, [False] * 4),
     ],
 )
 def test_when_a_stream_may_ask_for_a_secret(
-    slug: str | None, email: str | None, answers: list[bool]
+    options: dict[str, Any], email: str | None, answers: list[bool]
 ) -> None:
     """Until the widget tag has told which brand it is: an adapter takes a thread for that."""
-    page = injection(HTML, slug=slug)
+    page = injection(HTML, **options)
     page.start_stream(email)
     told = [page.may_ask_for_secret]
     for chunk in (b"<p>", TAG, b"<p>"):

@@ -750,13 +750,13 @@ def test_a_generator_that_is_left_early_gets_generator_exit() -> None:
     assert events == ["left", "left"]
 
 
-def test_the_hosts_iterator_is_not_read_behind_its_end() -> None:
+@pytest.mark.parametrize("parts", [[PAGE[:HALF], PAGE[HALF:]], [b"<p>", b"<script "]])
+def test_the_hosts_iterator_is_not_read_behind_its_end(parts: list[bytes]) -> None:
     """The end is asked for once: an iterator over a queue would then block for ever."""
 
     def host(environ: Environ, start_response: Any) -> Iterable[bytes]:
-        queue = [PAGE[:HALF], PAGE[HALF:], b"<script ", None]
         start_response("200 OK", list(HTML))
-        return Queue(queue)
+        return Queue([*parts, None])
 
     class Queue:
         def __init__(self, parts: list[bytes | None]) -> None:
@@ -774,7 +774,7 @@ def test_the_hosts_iterator_is_not_read_behind_its_end() -> None:
     for user in ("alice", None):
         answer = serve(identifying(host), environ_of(user))
         assert answer.error is None
-        assert answer.body == page_of(user) + b"<script "
+        assert answer.body == page_of(user, b"".join(parts))
 
 
 # --- Errors of the host ------------------------------------------------------------------------
