@@ -473,8 +473,17 @@ def test_defaults() -> None:
     assert widget.exclude == ()
     assert widget.embed is False
     assert widget.debug is False
+    assert widget.trust_emails is False
+    assert widget.allow_impersonation is False
     assert widget.get_email is None
     assert widget.on_outcome is None
+
+
+@pytest.mark.parametrize("switch", ["embed", "debug", "trust_emails", "allow_impersonation"])
+def test_switches(switch: str) -> None:
+    """Each for itself."""
+    assert getattr(built(GOOD | {switch: True}), switch) is True
+    assert getattr(built(GOOD | {switch: False}), switch) is False
 
 
 @any_door
@@ -1021,3 +1030,11 @@ def test_a_site_that_is_switched_off_needs_no_slug_for_its_templates() -> None:
     assert "acme.js" in widget_tag_from({"enabled": False}, slug="acme")
     with pytest.raises(ConfigurationError, match="ENSORAS_WIDGET_SLUG"):
         widget_tag_from({})
+
+
+@pytest.mark.parametrize("nonce", ['a"', "a b", "a=>", "===", " a"])
+def test_what_is_no_nonce_is_not_written(nonce: str) -> None:
+    """A template may hand over anything; nothing of it gets into the page."""
+    with pytest.raises(ConfigurationError, match="nonce"):
+        widget_tag_from(GOOD, nonce=nonce)
+    assert ' nonce="aZ09+/-_=="' in widget_tag_from(GOOD, nonce="aZ09+/-_==")

@@ -288,7 +288,7 @@ DOUBTS = {
     "annotation-xml of another kind": "<math><annotation-xml>△</annotation-xml></math>▲",
     "svg in annotation-xml": "<math><annotation-xml><svg><desc>▲</desc></svg>",
     "foreign name beyond the limit": "<svg><" + "a" * 67 + ">△</svg>▲",
-    "foreign name beyond the limit, closed": f"<svg><{'a' * 67}b></{'a' * 67}c></svg>▲",
+    "foreign name beyond the limit, closed": f"<svg><{'a' * 70} b></{'a' * 70}></svg>▲",
     "foreign name beyond the limit, in HTML": f"<svg><desc><{'a' * 67}></desc><style></svg>△",
     "font with an attribute": "<svg><font color=red>▲",
     "font without one": "<svg><font>△</font></svg>▲",

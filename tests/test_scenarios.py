@@ -738,7 +738,7 @@ def test_the_page_says_which_of_several_widgets_it_has(adapter: str, streamed: b
     secrets = {"acme": SECRET, "other": "the-other-secret-0123456789"}
     body = stranger + b"<p>" + other
     cut = body.index(b"<p>")
-    host = stream(body[:50], body[50:cut], body[cut:]) if streamed else page(body=body)
+    host = stream(body[:50], body[50 : cut + 8], body[cut + 8 :]) if streamed else page(body=body)
     site = serve(adapter, host, ALICE, slug=..., secret=secrets)
     script = identify_script(ALICE, secrets["other"])
     assert site.get().body == stranger + b"<p>" + script + other
