@@ -34,6 +34,7 @@ from stacks import (
     WIDGET_POLICY,
     ZSTD,
     Build,
+    ByCookie,
     Customer,
     Stack,
     around,
@@ -46,6 +47,7 @@ from stacks import (
 )
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.responses import HTMLResponse
 from starlette.routing import Mount
 
@@ -92,6 +94,14 @@ def test_compression_inside(
     answer = ask(app, "alice", **{"accept-encoding": encoding})
     assert answer["content-encoding"] == encoding
     assert len(told(caplog)) == 1
+
+
+def test_inside_an_application_that_has_answered(caplog: pytest.LogCaptureFixture) -> None:
+    """Starlette has built its stack by then."""
+    host = in_list([GZIP, USERS])
+    ask(host)
+    start(EnsorasMiddleware(host, slug=SLUG, secret=SECRET))
+    assert [sort_of(message) for message in told(caplog)] == ["compression"]
 
 
 @pytest.mark.parametrize("build", BUILDS)
@@ -327,6 +337,20 @@ def test_a_factory_of_a_layer(build: Build, caplog: pytest.LogCaptureFixture) ->
     app = build([ENSORAS, Middleware(factory), USERS])
     start(app)
     assert seen(app, "alice") == "alice"
+    assert told(caplog) == []
+
+
+class _UsersOfSomePaths(AuthenticationMiddleware):
+    """It sets no user where nobody needs one."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app(scope, receive, send)
+
+
+def test_users_of_some_paths_outside(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody is known there, and nothing is missing."""
+    app = in_list([Middleware(_UsersOfSomePaths, backend=ByCookie()), ENSORAS])
+    assert seen(app, "alice") is None
     assert told(caplog) == []
 
 
