@@ -130,6 +130,21 @@ def test_told_once(
     assert type(heard[0]) is Outcome
 
 
+# What a site should do something about.
+WARNED_OF = "email-refused unverified user-error no-secret secret-error dangling encoded".split()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_a_problem_is_a_warning(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Once; what visitors and pages just are is none."""
+    host, user, options, request = CASES[name]
+    site = serve("wsgi", host, user, **options)
+    for _ in range(2):
+        site.get(*request)
+    expected = ["WARNING"] if name in WARNED_OF else []
+    assert [one.levelname for one in caplog.records] == expected
+
+
 @pytest.mark.parametrize("adapter", ADAPTERS)
 @pytest.mark.parametrize("content_type", ["text/html", "text/css"])
 def test_a_failing_callback(
