@@ -295,6 +295,7 @@ DOUBTS = {
     "mglyph": "<math><mi><mglyph>△</mglyph></mi></math>▲",
     "malignmark": "<math><mi><malignmark>△</malignmark></mi></math>▲",
     "end tag around an open HTML element": "<svg><desc><b></desc><style></svg>△</style>",
+    "end tag that ends an open HTML element": "<svg><desc><div><b></div></desc>△</svg>▲",
     "icon closed by another name": "<g><svg><path></g><style></svg>△</style>▲",
     "unmatched end tag in svg": "<svg></b>△</svg>▲",
     "paragraph's end tag in svg": "<svg></p>▲",
