@@ -96,7 +96,7 @@ class ForeignElements:
         # Foreign elements that were left open end with the one around them.
         for index in range(len(self._open) - 1, -1, -1):
             namespace, open_name = self._open[index]
-            if namespace == _HTML or name in (b"p", b"br"):
+            if namespace == _HTML:
                 return False
             if open_name == name:
                 del self._open[index:]

@@ -194,7 +194,7 @@ class Injection(Placing):
         if self._blanker.found:
             say(logging.ERROR, STRANGER)
             self._blanker.found = False
-        data = held + chunk if held else chunk
+        data = held + chunk
         if self._scanner is None:
             return data
         place = self._next_place(self._scanner, chunk)

@@ -192,7 +192,8 @@ def _everywhere(*apps: Any) -> Iterator[_Layer]:
         for one in _chain(waiting.pop()):
             if id(one) not in seen:
                 seen.add(id(one))
-                yield from _inside(one) if hasattr(one, "user_middleware") else [_built(one)]
+                is_starlette = _attribute(one, "user_middleware") is not None
+                yield from _inside(one) if is_starlette else [_built(one)]
                 waiting += _attribute(one, "routes", ())
 
 

@@ -241,9 +241,7 @@ class _Response:
         return next(self._iterator)
 
     def _take(self, chunk: bytes) -> bytes:
-        if self._injection is None:
-            self.passing = True  # there is no start yet: the server's to refuse
-        if self._injection is None or self.passing:
+        if self._injection is None or self.passing:  # without a start: the server's to refuse
             return chunk
         if not isinstance(chunk, bytes):
             held = self._leave(self._injection)

@@ -21,9 +21,9 @@ TESTS = (
     *("eligibility", "embed", "embed_csp", "embed_frameworks", "endpoint", "faults_callbacks"),
     *("faults_endpoint", "faults_host", "faults_own_steps", "faults_types", "faults_views"),
     *("flask", "flask_logins", "flask_order", "flask_security", "framework_caches", "hops"),
-    *("hygiene", "identity", "injection", "outcomes", "page", "rotation", "scanner"),
-    *("scanner_body_end", "scenarios", "scope", "secret", "snippet", "stack_order", "testing"),
-    *("troubleshooting", "widget_tag", "wsgi", "wsgi_logins"),
+    *("hygiene", "hygiene_errors", "identity", "injection", "outcomes", "page", "rotation"),
+    *("scanner", "scanner_body_end", "scenarios", "scope", "secret", "snippet", "stack_order"),
+    *("testing", "testing_clients", "troubleshooting", "widget_tag", "wsgi", "wsgi_logins"),
 )
 
 

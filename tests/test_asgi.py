@@ -594,13 +594,14 @@ def test_a_client_that_leaves_ends_the_hosts_generator(spec_version: str, user: 
 # --- The scope -------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("after_a_page", [False, True])
 @pytest.mark.parametrize("kind", ["websocket", "lifespan", "x_unknown"])
-def test_other_connections_are_not_touched(kind: str) -> None:
+def test_other_connections_are_not_touched(kind: str, after_a_page: bool) -> None:
     """The host gets the very scope, receive and send of the server."""
     got: list[Any] = []
 
     async def host(scope: Scope, receive: Receive, send: Send) -> None:
-        got.extend([scope, receive, send])
+        got[:] = [scope, receive, send]
 
     async def receive() -> Message:
         raise AssertionError
@@ -608,8 +609,11 @@ def test_other_connections_are_not_touched(kind: str) -> None:
     async def send(message: Message) -> None:
         raise AssertionError
 
+    app = identifying(host)
+    if after_a_page:
+        serve(app, scope_of())
     scope = {"type": kind}
-    asyncio.run(identifying(host)(scope, receive, send))
+    asyncio.run(app(scope, receive, send))
     assert all(one is other for one, other in zip(got, [scope, receive, send], strict=True))
     assert scope == {"type": kind}
 
@@ -706,6 +710,32 @@ def test_preconditions_are_hidden_from_the_host_alone(make: Callable[..., Any]) 
     assert inside == plain
     assert list(scope["headers"]) == list(headers)  # Starlette makes a list of them
     assert list(headers) == [*plain, *PRECONDITIONS]
+
+
+def test_layers_outside_see_the_whole_request_from_the_start_of_the_answer_on() -> None:
+    """With what the host has made of it."""
+    seen: list[Any] = []
+    plain = [*scope_of("alice")["headers"]]
+    for added in ([], [(b"x-host", b"tea")]):
+
+        async def host(
+            scope: Scope, receive: Receive, send: Send, added: Any = tuple(added)
+        ) -> None:
+            scope["headers"] = [*scope["headers"], *added]
+            await sending(*SHAPES["cut"])(scope, receive, send)
+
+        async def outer(scope: Scope, receive: Receive, send: Send, host: Any = host) -> None:
+            async def noting(message: Message) -> None:
+                seen.append(scope["headers"])
+                await send(message)
+
+            await identifying(host)(scope, receive, noting)
+
+        seen.clear()
+        scope = scope_of() | {"headers": [*PRECONDITIONS, *plain]}
+        assert serve(outer, scope).body == page_of("alice")
+        expected = [*plain, *added, *PRECONDITIONS] if added else [*PRECONDITIONS, *plain]
+        assert [*seen, scope["headers"]] == [expected] * (len(seen) + 1)
 
 
 def test_preconditions_of_excluded_paths_are_left() -> None:
@@ -1244,6 +1274,14 @@ def test_a_chunk_leaves_before_the_next_is_made(user: str | None) -> None:
     asyncio.run(main())
 
 
+def test_what_is_held_back_is_no_empty_message() -> None:
+    """The server hears of it when there is something to send."""
+    parts = [b"<p>one", b"<script ", b"data-x", b">"]
+    host = sending(START, *(body(part, True) for part in parts), body())
+    sent = serve(identifying(host), scope_of("alice")).sent
+    assert [one.get("body") for one in sent[1:]] == [b"<p>one", b"<script data-x>", b""]
+
+
 def test_many_small_chunks() -> None:
     """Fifty thousand bytes, one by one, inside of what may become a tag."""
     size = 50_000
@@ -1300,11 +1338,14 @@ def test_a_wrong_configuration_stops_the_start() -> None:
         EnsorasMiddleware(sending(), slug="acme", secret="short")
     app = Starlette(middleware=[Middleware(EnsorasMiddleware, slug="acme", secret="short")])
     sent: list[Message] = []
+    received: list[Message] = []
 
     async def receive() -> Message:
-        return {"type": "lifespan.startup"}
+        received.append({"type": "lifespan.startup"})
+        return received[-1]
 
     async def send(message: Message) -> None:
+        assert received, "the answer to a start that the server has not told of"
         sent.append(message)
 
     asyncio.run(app({"type": "lifespan", "state": {}}, receive, send))

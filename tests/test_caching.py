@@ -143,6 +143,7 @@ SCRIPT = {"cookie": "a=b", "sec-fetch-dest": "empty"}
         ("GET", "/", {"cookie": "a=b", "accept": "*/*"}, False),
         ("GET", "/", SCRIPT, False),
         ("GET", "/", SCRIPT | {"accept": "text/html"}, True),
+        ("GET", "/", SCRIPT | {"accept": "Text/HTML"}, True),
         ("GET", "/", SCRIPT | {"hx-request": "true"}, True),
         ("GET", "/", SCRIPT | {"hx-history-restore-request": "true"}, True),
         *(

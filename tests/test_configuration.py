@@ -178,11 +178,19 @@ NOT_ORIGINS = [
     "https://app.ensoras.com:",
     "https://app.ensoras.com:port",
     "https://app.ensoras.com:443:443",
+    "https://app.ensoras.com:4:3",
+    "https://app.ensoras.com:123456",
+    "https://[]",
     "https://app.ensoras.com\n",
     " https://app.ensoras.com",
     "https://app ensoras.com",
     "https://app.ensoras.com\\evil",
     "https://*.ensoras.com",
+    "https://app`.ensoras.com",
+    "https://{app.ensoras.com",
+    "https://[g::1]",
+    "https://[`::1]",
+    "https://[/::1]",
     'https://app.ensoras.com"',
     "ftp://app.ensoras.com",
     "wss://app.ensoras.com",
@@ -199,6 +207,7 @@ UNSAFE_ORIGINS = [
     "http://evil-localhost",
     "http://notlocalhost:8400",
     "http://127.0.0.1.example.com",
+    "http://127.0.0.",
     "http://example.com.127.0.0.1",
     "http://128.0.0.1",
     "http://[::2]:8400",
@@ -267,7 +276,7 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
         for path in ("/admin/*", "/shop?page=1", "/shop#top")
     ),
     *(
-        ({"get_email": path}, "get_email", "cannot be imported", "give the dotted path")
+        ({"get_email": path}, "get_email", "cannot be imported", '"shop.customers.email_of"')
         for path in NOT_IMPORTABLE
     ),
     ({"get_email": "os.sep"}, "get_email", "must be a function", "or the dotted path of one"),
@@ -336,6 +345,7 @@ def test_wrong_secret_file(
     """A file that cannot be used is found out when the site starts."""
     message = refused(door, {"slug": "acme", "secret_file": value})
     assert message.startswith("ENSORAS_WIDGET_SECRET_FILE ")
+    assert "keyword" not in message  # it has none
     assert cause in message
     assert remedy in message
 
@@ -390,12 +400,13 @@ def test_unknown_setting(
     [
         ("ENSORAS_TRUST_EMAIL", "ENSORAS_TRUST_EMAILS"),
         ("ENSORAS_SECRET_FILE", "ENSORAS_WIDGET_SECRET_FILE"),
-        ("ENSORAS_X", None),
+        ("ENSORAS_QUITE_ANOTHER_THING", None),
     ],
 )
 def test_the_setting_that_was_meant(name: str, meant: str | None) -> None:
     message = refused(SETTING_DOORS["settings"], GOOD | {name: True})
-    assert (f": did you mean {meant}? Else remove it" in message) is (meant is not None)
+    hint = f"did you mean {meant}? Else " if meant else ""
+    assert f"ensoras-middleware: {hint}remove it, or use one of " in message
 
 
 @pytest.mark.parametrize("setting", ["ENSORAS_DEBUG", "ENSORAS_WIDGET_ORIGIN", "ENSORAS_ENABLED"])
@@ -462,8 +473,17 @@ def test_defaults() -> None:
     assert widget.exclude == ()
     assert widget.embed is False
     assert widget.debug is False
+    assert widget.trust_emails is False
+    assert widget.allow_impersonation is False
     assert widget.get_email is None
     assert widget.on_outcome is None
+
+
+@pytest.mark.parametrize("switch", ["embed", "debug", "trust_emails", "allow_impersonation"])
+def test_switches(switch: str) -> None:
+    """Each for itself."""
+    assert getattr(built(GOOD | {switch: True}), switch) is True
+    assert getattr(built(GOOD | {switch: False}), switch) is False
 
 
 @any_door
@@ -482,7 +502,7 @@ def test_defaults() -> None:
         {"on_outcome": print},
         {"on_outcome": "posixpath.basename"},
         {"origin": "http://localhost:8400"},
-        {"exclude": ["/admin"]},
+        {"exclude": ["/admin", "/X/"]},
         {"embed": True},
         {"embed": True, "secret": {"acme": SECRET, "other": OTHER_SECRET}},
         {"embed": False, "secret": {"acme": SECRET}, "slug": ...},
@@ -517,7 +537,11 @@ class TestSecrets:
         assert identify_script(ALICE, OTHER_SECRET) in site.get().body
 
     def test_environments_file(
-        self, adapter: str, monkeypatch: pytest.MonkeyPatch, secret_file: Path
+        self,
+        adapter: str,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        secret_file: Path,
     ) -> None:
         """A file that the environment names is read again when it has changed."""
         monkeypatch.setenv("ENSORAS_WIDGET_SECRET_FILE", str(secret_file))
@@ -525,6 +549,7 @@ class TestSecrets:
         for secret in (SECRET, OTHER_SECRET, SECRET):
             secret_file.write_text(secret)
             assert identify_script(ALICE, secret) in site.get().body
+        assert caplog.records == []
 
     def test_host_before_environment(self, adapter: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """What the host sets counts, whichever of the variables there are, right or wrong."""
@@ -561,9 +586,10 @@ def test_host_file_before_the_environments_secret(
 ) -> None:
     """A file in the settings and a secret in the environment are not two settings of the host."""
     monkeypatch.setenv("ENSORAS_WIDGET_SECRET", OTHER_SECRET)
-    widget = door({"slug": "acme", "secret_file": str(secret_file)})
-    if isinstance(widget, Widget):
-        assert widget.secret("acme") == SECRET.encode()
+    for path in (str(secret_file), secret_file):
+        widget = door({"slug": "acme", "secret_file": path})
+        if isinstance(widget, Widget):
+            assert widget.secret("acme") == SECRET.encode()
 
 
 def test_nothing_else_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -636,13 +662,19 @@ class TestOrigin:
             ("HTTPS://App.Ensoras.COM/", "https://app.ensoras.com"),
             ("https://chat.example.co.uk:8443", "https://chat.example.co.uk:8443"),
             ("https://192.168.0.1", "https://192.168.0.1"),
+            ("https://app.ensoras.com:443/", "https://app.ensoras.com"),
+            ("http://localhost:80", "http://localhost"),
+            ("https://09-az.example.com", "https://09-az.example.com"),
+            ("https://[09:af::1]", "https://[09:af::1]"),
+            ("https://[::ffff:10.0.0.1]:9", "https://[::ffff:10.0.0.1]:9"),
+            ("https://chat.example:64999", "https://chat.example:64999"),
             ("https://[2001:DB8::1]:8443/", "https://[2001:db8::1]:8443"),
             ("http://localhost", "http://localhost"),
             ("http://LOCALHOST:8400/", "http://localhost:8400"),
             ("http://shop.localhost:8400", "http://shop.localhost:8400"),
             ("http://a.b.localhost", "http://a.b.localhost"),
             ("http://127.0.0.1:8400", "http://127.0.0.1:8400"),
-            ("http://127.1.2.3", "http://127.1.2.3"),
+            ("http://127.1.29.130", "http://127.1.29.130"),
             ("http://[::1]:8400", "http://[::1]:8400"),
             ("http://[::1]", "http://[::1]"),
         ],
@@ -820,6 +852,14 @@ class TestGetEmail:
             inspect.signature(min)
         DOORS["wsgi"](GOOD | {"get_email": min})
 
+        def get_email(request: object) -> str:
+            return ALICE
+
+        get_email.__signature__ = "of another kind"  # type: ignore[attr-defined]
+        with pytest.raises(TypeError):
+            inspect.signature(get_email)
+        DOORS["wsgi"](GOOD | {"get_email": get_email})
+
     @pytest.mark.parametrize("get_email", ASYNC[:3])
     def test_flasks_decorator_refuses_asynchronous(self, get_email: Any) -> None:
         """`@ensoras.email_getter` says so right there."""
@@ -990,3 +1030,11 @@ def test_a_site_that_is_switched_off_needs_no_slug_for_its_templates() -> None:
     assert "acme.js" in widget_tag_from({"enabled": False}, slug="acme")
     with pytest.raises(ConfigurationError, match="ENSORAS_WIDGET_SLUG"):
         widget_tag_from({})
+
+
+@pytest.mark.parametrize("nonce", ['a"', "a b", "a=>", "===", " a"])
+def test_what_is_no_nonce_is_not_written(nonce: str) -> None:
+    """A template may hand over anything; nothing of it gets into the page."""
+    with pytest.raises(ConfigurationError, match="nonce"):
+        widget_tag_from(GOOD, nonce=nonce)
+    assert ' nonce="aZ09+/-_=="' in widget_tag_from(GOOD, nonce="aZ09+/-_==")

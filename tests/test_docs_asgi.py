@@ -35,7 +35,7 @@ def widget(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) ->
     monkeypatch.setenv("ENSORAS_WIDGET_SLUG", SLUG)
     monkeypatch.setenv("ENSORAS_WIDGET_SECRET", SECRET)
     yield
-    assert [one for one in caplog.records if one.name == "ensoras_middleware"] == []
+    assert [one for one in caplog.get_records("call") if one.name == "ensoras_middleware"] == []
 
 
 async def home(request: Request) -> Response:

@@ -172,6 +172,9 @@ OWN_TAGS = {
     "a tag with other attributes": f"<p>▼<script src='{TEXT[13:58]}'></script></body>",
     "two tags": f"<p>▼{TEXT}{TEXT}</body>",
     "a tag behind the body": f"<p></body>▼{TEXT}</html>",
+    "a tag behind the body of a page that begins with its address": (
+        f"{TEXT[19:58]}</body>▼{TEXT}"
+    ),
     "a tag behind a decoy": f"<!--{TEXT}--><p></body><p>▼{TEXT}</body>",
 }
 UNTOUCHED = {
@@ -276,6 +279,11 @@ def test_an_answer_to_head_and_an_excluded_path_are_as_ever(adapter: str) -> Non
             None,
             "csp-blocked",
         ),
+        (  # a widget tag of the page's own may follow
+            page(("Content-Security-Policy", "default-src 'self'"), chunks=(PAGE[:9], PAGE[9:])),
+            ALICE,
+            "streaming",
+        ),
     ],
 )
 def test_debug_tells_the_outcome(adapter: str, host: Host, user: str | None, outcome: str) -> None:
@@ -336,6 +344,15 @@ def test_a_streams_chunks_leave_one_by_one(adapter: str) -> None:
 
 
 @pytest.mark.parametrize("user", [None, ALICE])
+def test_a_stream_holds_nothing_back_behind_its_widget_tag(adapter: str, user: str | None) -> None:
+    """What looks like another tag need not be whole to leave."""
+    chunks = (b"<p>one", TAG, b"<p>two<scr", b"ipt></bo", b"dy>")
+    answer = site(adapter, page(chunks=chunks), user).get()
+    script = identify_script(user) if user else b""
+    assert answer.chunks == [chunks[0], script + TAG, *chunks[2:]]
+
+
+@pytest.mark.parametrize("user", [None, ALICE])
 def test_a_stream_without_an_end_is_left_as_it_is(adapter: str, user: str | None) -> None:
     """What was held back leaves at its end."""
     answer = site(adapter, page(chunks=(b"<p>one", b"<p>two</bod")), user).get()
@@ -343,12 +360,15 @@ def test_a_stream_without_an_end_is_left_as_it_is(adapter: str, user: str | None
 
 
 @pytest.mark.parametrize("user", [None, ALICE])
-def test_a_stream_with_a_widget_tag_gets_no_second_one(adapter: str, user: str | None) -> None:
+def test_a_stream_with_a_widget_tag_gets_no_second_one(
+    adapter: str, user: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
     """Where it stands before the end of the body."""
     body = PAGE.replace(b"</body>", TAG + b"</body>")
     answer = site(adapter, page(chunks=(body[:40], body[40:])), user).get()
     script = identify_script(user) if user else b""
     assert answer.body == body.replace(TAG, script + TAG)
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("user", [None, ALICE])
@@ -359,6 +379,7 @@ def test_every_cut_gives_the_same(user: str | None) -> None:
     script = identify_script(user) if user else b""
     rows = [(text, TAG) for text in PLACES.values()]
     rows += [(text, b"") for name, text in OWN_TAGS.items() if "behind" not in name]
+    rows += [(f"<p>▼</body>{TEXT}</html>", TAG)]  # a stream does not wait for what is behind it
     for text, tag in rows:
         before, after = text.encode().split("▼".encode())
         body, expected = before + after, before + script + tag + after

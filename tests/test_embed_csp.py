@@ -116,6 +116,7 @@ POLICIES: dict[str, Row] = {
     "hash": ([f"script-src 'sha256-abc' {WIDGET}"], [], ""),
     "two with a nonce": (["script-src 'nonce-abc'", "default-src 'nonce-abc'"], [], "abc"),
     "two with other nonces": (["script-src 'nonce-a'", "script-src 'nonce-b'"], [], None),
+    "nonce with an odd name": (["script-src 'nonce-None'", "script-src 'nonce-b'"], [], None),
     "two with one in common": (["script-src 'nonce-a' 'nonce-b', script-src 'nonce-b'"], [], "b"),
     "nonce, and hosts": (["script-src 'nonce-abc'", f"script-src {WIDGET}"], [], "abc"),
     "nonce, and other hosts": (["script-src 'nonce-abc'", "script-src 'self'"], [], None),
@@ -171,6 +172,7 @@ def test_both_run(
     identified_policy: str | None,
     user: str | None,
     streamed: bool,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Both tags carry the nonce; without one our script's hash is added, and nothing else."""
     answer = serve(adapter, page(policy, streamed=streamed), user, embed=True).get()
@@ -185,6 +187,7 @@ def test_both_run(
     else:
         expected = identified_policy
     assert answer["Content-Security-Policy"] == expected
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("streamed", [False, True])

@@ -328,7 +328,8 @@ def test_no_endpoint_unless_asked_for() -> None:
 @pytest.mark.parametrize(
     "path",
     ["", "/", "ensoras", "/a/", "//a", "/a//b", "/a?b", "/a#b", "/a b", "/<slug>", "/a%20b",
-     "/a/../b", "/.", "/a/..", "/é", "https://a.example/b", b"/a", True, ["/a"]],
+     "/a@b", "/a[b", "/a`b", "/a{b", "/a:b", "/a/../b", "/./b", "/.", "/a/..", "/é",
+     "https://a.example/b", b"/a", True, ["/a"]],
 )  # fmt: skip
 def test_a_path_that_cannot_be_one(path: Any) -> None:
     """The site does not start, and is told which option."""
@@ -338,7 +339,9 @@ def test_a_path_that_cannot_be_one(path: Any) -> None:
         serve("flask", ALICE, identity_path=path)
 
 
-@pytest.mark.parametrize("path", ["/a", "/a/b", "/.well-known/ensoras", "/a-b_c~d.json"])
+@pytest.mark.parametrize(
+    "path", ["/a", "/a/b", "/.well-known/ensoras", "/a-b_c~d.json", "/..AZ/az/09"]
+)
 def test_a_path_that_can(path: str) -> None:
     for name in ("wsgi", "asgi", "flask"):
         assert serve(name, ALICE, identity_path=path)("GET", path, FETCH).status == 200

@@ -44,6 +44,7 @@ from ensoras_middleware.cli import main
 from ensoras_middleware.configuration import widget_from_keywords
 from ensoras_middleware.eligibility import Request
 from ensoras_middleware.endpoint import IdentityResponse
+from ensoras_middleware.errors import hiding_variables
 from ensoras_middleware.injection import Injection
 from ensoras_middleware.options import SETTINGS
 from ensoras_middleware.page import read_page
@@ -52,6 +53,27 @@ from ensoras_middleware.wsgi import EnsorasMiddleware as WsgiMiddleware
 
 def shown_by(error: BaseException) -> list[str]:
     return [*canaries_in(words_of(error)), *leaks_in_frames(error)]
+
+
+@pytest.mark.parametrize("kind", [ConfigurationError, TypeError])
+def test_what_is_refused_hides_its_variables(kind: type[Exception]) -> None:
+    """Those of all that it called too; what is not refused is as ever."""
+
+    def check(secret: str) -> None:
+        raise kind
+
+    @hiding_variables
+    def function(secret: str, *, email: str | None) -> str:
+        if email is None:
+            check(secret)
+        return f"{email} {secret}"
+
+    assert function(SECRET, email=EMAIL) == f"{EMAIL} {SECRET}"
+    with pytest.raises(kind) as raised:
+        function(SECRET, email=None)
+    assert len(raised.traceback) == 4
+    for entry in raised.traceback[1:]:
+        assert SECRET not in repr(entry.frame.f_locals)
 
 
 # A wrong configuration --------------------------------------------------------------------------

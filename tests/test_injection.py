@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 import pytest
@@ -17,8 +18,9 @@ HTML: Any = ("Content-Type", "text/html")
 BROKEN: Any = ("Vary", None)  # no field has such a value: whoever reads it, fails
 
 
-def injection(*fields: Any) -> Injection:
-    widget = widget_from({"slug": SLUG, "secret": SECRET})
+def injection(*fields: Any, **options: Any) -> Injection:
+    options = {"slug": SLUG, "secret": {SLUG: SECRET}} | options
+    widget = widget_from({name: value for name, value in options.items() if value is not ...})
     assert widget is not None
     return Injection(widget, Request("GET", "/", lambda name: None), 200, list(fields))
 
@@ -28,10 +30,10 @@ def one_warning(caplog: pytest.LogCaptureFixture) -> Any:
     """Each fault here is told once, by type and place, without an address."""
     with caplog.at_level(logging.WARNING, "ensoras_middleware"):
         yield
-    if caplog.records:
-        (record,) = caplog.records
+    if records := caplog.get_records("call"):
+        (record,) = records
         assert "failed, and left a page alone" in record.getMessage()
-        assert "Error at " in record.getMessage()
+        assert re.search(r"Error at \S+:\d+$", record.getMessage())
         assert "alice" not in record.getMessage()
 
 
@@ -88,6 +90,28 @@ def test_a_chunk_that_is_none(chunk: Any) -> None:
     assert page.feed(b"<p>") == b"<p>"
     assert page.feed(chunk) is chunk
     assert page.feed(TAG) == TAG
+
+
+@pytest.mark.parametrize(
+    ("options", "email", "answers"),
+    [
+        ({"slug": ...}, ALICE, [True, True, False, False]),
+        ({"slug": ...}, None, [False] * 4),
+        ({}, ALICE, [False] * 4),
+        ({"embed": True}, None, [False] * 4),
+    ],
+)
+def test_when_a_stream_may_ask_for_a_secret(
+    options: dict[str, Any], email: str | None, answers: list[bool]
+) -> None:
+    """Until the widget tag has told which brand it is: an adapter takes a thread for that."""
+    page = injection(HTML, **options)
+    page.start_stream(email)
+    told = [page.may_ask_for_secret]
+    for chunk in (b"<p>", TAG, b"<p>"):
+        page.feed(chunk)
+        told.append(page.may_ask_for_secret)
+    assert told == answers
 
 
 def test_strangers_in_a_stream_are_told(caplog: pytest.LogCaptureFixture) -> None:

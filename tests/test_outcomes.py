@@ -12,9 +12,11 @@ import re
 from dataclasses import replace
 from typing import Any
 
+import flask
 import pytest
 from adapters import ADAPTERS, ALICE, PAGE, SECRET, SLUG, TAG, Host, run_asgi, run_wsgi, serve
 from adapters import identify_script as script_of
+from flask_ensoras import Ensoras
 from identity_sites import PATH, SITES
 from identity_sites import serve as serve_endpoint
 from starlette.requests import HTTPConnection
@@ -23,6 +25,8 @@ from ensoras_middleware import Outcome
 from ensoras_middleware.asgi import EnsorasMiddleware as AsgiMiddleware
 from ensoras_middleware.identity import NotSigned
 from ensoras_middleware.injection import Injection
+from ensoras_middleware.log import kind_and_place
+from ensoras_middleware.options import SETTINGS
 from ensoras_middleware.wsgi import EnsorasMiddleware as WsgiMiddleware
 
 FIELD = "X-Ensoras-Outcome"
@@ -55,6 +59,7 @@ CASES: dict[str, tuple[Host, Any, dict[str, Any], tuple[str, ...]]] = {
     "no-secret": (page(), ALICE, {"slug": ..., "secret": lambda slug: None}, ()),
     "secret-error": (page(), ALICE, {"secret": lambda slug: 1 / 0}, ()),
     "no-tag": (page(body=b"<!--" + TAG), ALICE, {}, ()),
+    "no-tag, the address alone": (page(body=TAG[19:58]), ALICE, {}, ()),
     "ambiguous": (page(body=b"<frameset>" + TAG), ALICE, {}, ()),
     "dangling": (page(body=TAG.replace(b"async", b'x="<script"')), ALICE, {}, ()),
     "csp-blocked": (page(("Content-Security-Policy", "script-src 'none'")), ALICE, {}, ()),
@@ -66,6 +71,12 @@ CASES: dict[str, tuple[Host, Any, dict[str, Any], tuple[str, ...]]] = {
         ALICE,
         {},
         (),
+    ),
+    "not-html, excluded": (
+        Host(headers=[("Content-Type", "text/css")]),
+        ALICE,
+        {"exclude": ["/admin"]},
+        ("/admin/1",),
     ),
     "excluded": (page(), ALICE, {"exclude": ["/admin"]}, ("/admin/1",)),
     "status": (page(status=206), ALICE, {}, ()),
@@ -109,13 +120,29 @@ def test_told_once(
     assert serve(adapter, host, user, debug=True, **options).get(*request)[FIELD] == outcome
     assert heard == [outcome]
     assert logged(told) == [outcome]
-    told.clear()
-    serve(adapter, host, user, **options | {"on_outcome": ...}).get(*request)
-    assert logged(told) == [outcome]
+    del options["on_outcome"]
+    assert serve(adapter, host, user, **options).get(*request)[FIELD] is None
+    assert logged(told) == [outcome] * 2
     told.set_level(logging.WARNING, "ensoras_middleware")
+    options["on_outcome"] = heard.append
     assert serve(adapter, host, user, **options).get(*request)[FIELD] is None
     assert heard == [outcome] * 2
     assert type(heard[0]) is Outcome
+
+
+# What a site should do something about.
+WARNED_OF = "email-refused unverified user-error no-secret secret-error dangling encoded".split()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_a_problem_is_a_warning(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Once; what visitors and pages just are is none."""
+    host, user, options, request = CASES[name]
+    site = serve("wsgi", host, user, **options)
+    for _ in range(2):
+        site.get(*request)
+    expected = ["WARNING"] if name in WARNED_OF else []
+    assert [one.levelname for one in caplog.records] == expected
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
@@ -134,22 +161,33 @@ def test_a_failing_callback(
         assert [site.get().body, site.get().body] == [body] * 2
     (record,) = caplog.records
     assert record.getMessage().startswith("`on_outcome` failed")
-    assert f"LookupError at {__file__}:" in record.getMessage()
+    assert re.search(rf"LookupError at {re.escape(__file__)}:\d+$", record.getMessage())
     assert ALICE not in caplog.text
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
-def test_where_a_sites_function_failed(adapter: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("adapter", "option"),
+    [(adapter, "on_outcome") for adapter in ADAPTERS]
+    + [(adapter, "get_email") for adapter in ADAPTERS if adapter != "wsgi"],  # has one already
+)
+def test_where_a_sites_function_failed(
+    adapter: str, option: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """What it called may be anybody's: its own line is told too."""
 
-    def count(outcome: Outcome) -> None:
+    def fail(*arguments: object) -> None:
         json.loads("{")
 
     with caplog.at_level(logging.WARNING, "ensoras_middleware"):
-        serve(adapter, page(), ALICE, on_outcome=count).get()
+        serve(adapter, page(), ALICE, **{option: fail}).get()
     (record,) = caplog.records
     told = rf"JSONDecodeError at .*decoder\.py:\d+, called from {re.escape(__file__)}:\d+$"
     assert re.search(told, record.getMessage())
+
+
+def test_an_error_that_was_not_raised() -> None:
+    """It has no place."""
+    assert kind_and_place(LookupError(ALICE)) == "LookupError"
 
 
 def test_a_function_of_code_without_a_name(caplog: pytest.LogCaptureFixture) -> None:
@@ -214,6 +252,42 @@ def test_pathsend(heard: list[Outcome], type_: bytes) -> None:
     assert heard == [Outcome.PATHSEND if type_ == b"text/html" else Outcome.NOT_HTML]
 
 
+def test_pathsend_in_a_stream(heard: list[Outcome]) -> None:
+    """What a stream has told stays its only outcome."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"content-type", b"text/html")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"<p>", "more_body": True})
+        await send({"type": "http.response.pathsend", "path": "/page.html"})
+
+    options: dict[str, Any] = {"get_email": lambda request: ALICE, "on_outcome": heard.append}
+    run_asgi(AsgiMiddleware(app, slug=SLUG, secret=SECRET, **options), "GET", "/", {})
+    assert heard == [Outcome.STREAMING]
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+def test_what_is_no_body(kind: str, heard: list[Outcome]) -> None:
+    """The server's to refuse, and no page of any other outcome."""
+
+    def wsgi(environ: Any, start_response: Any) -> list[Any]:
+        start_response("200 OK", [HTML])
+        return ["<p>text"]
+
+    async def asgi(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"content-type", b"text/html")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"body": PAGE})
+
+    options: dict[str, Any] = {"slug": SLUG, "secret": SECRET, "on_outcome": heard.append}
+    options["get_email"] = lambda request: ALICE
+    if kind == "wsgi":
+        run_wsgi(WsgiMiddleware(wsgi, **options), "GET", "/", {})
+    else:
+        run_asgi(AsgiMiddleware(asgi, **options), "GET", "/", {})
+    assert heard == [Outcome.ERROR]
+
+
 @pytest.mark.parametrize("type_", ["text/html", "text/css"])
 @pytest.mark.parametrize("kind", ["wsgi", "asgi"])
 def test_two_layers(kind: str, type_: str, heard: list[Outcome], told: Any) -> None:
@@ -261,6 +335,18 @@ def test_identity_endpoint(
         answer = send("GET", PATH, headers)
         assert answer[FIELD] == (outcome if debug else None)
     assert heard == logged(told) == [outcome] * 2
+
+
+def test_identity_endpoint_of_an_inner_layer(heard: list[Outcome]) -> None:
+    """The layer around it has nothing to tell."""
+    options: dict[str, Any] = {"slug": SLUG, "secret": SECRET, "on_outcome": heard.append}
+    app = flask.Flask("site")
+    app.config |= {SETTINGS[keyword]: value for keyword, value in options.items()}
+    app.config |= {"ENSORAS_IDENTITY_PATH": PATH, "ENSORAS_GET_EMAIL": lambda: ALICE}
+    Ensoras(app)
+    site: Any = WsgiMiddleware(app, get_email=lambda request: ALICE, **options)
+    run_wsgi(site, "GET", PATH, {"x-ensoras-identity": "1"})
+    assert heard == [Outcome.IDENTIFIED]
 
 
 def test_an_asynchronous_user_who_is_nobody(heard: list[Outcome]) -> None:

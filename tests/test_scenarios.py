@@ -140,6 +140,19 @@ def test_an_unsafe_address_is_refused(
     assert "example" not in record.getMessage()
 
 
+@pytest.mark.parametrize(
+    ("email", "what"),
+    [("alice", "this one"), ("", "an empty one"), (" \t", "an empty one"), (42, "a int")],
+)
+def test_what_is_refused_is_told(
+    email: object, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As much as tells a user without an address from one with an odd address."""
+    serve("wsgi", page(), email).get()
+    (record,) = caplog.records
+    assert record.getMessage().endswith(f" local@domain, not {what}.")
+
+
 def test_a_failure_to_read_the_user_ends_in_an_anonymous_page(
     adapter: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -253,7 +266,7 @@ def test_the_answer_to_head_only_varies(adapter: str) -> None:
 )
 def test_excluded_paths_are_never_touched(adapter: str, path: str, excluded: bool) -> None:
     """By whole segments."""
-    site = serve(adapter, page(), ALICE, exclude=["/admin", "/api/v1/"])
+    site = serve(adapter, page(), ALICE, exclude=["/admin", "/api/v1/", "/X/"])
     assert site.get(path).body == (PAGE if excluded else identified(PAGE))
 
 
@@ -534,16 +547,24 @@ def test_the_tags_nonce_is_copied(
 
 
 @pytest.mark.parametrize("policy", ["script-src 'none'", "default-src 'NONE'", "script-src ;x"])
-def test_where_no_script_may_run_there_is_no_identity(adapter: str, policy: str) -> None:
+@pytest.mark.parametrize("chunks", [None, (PAGE[:30], PAGE[30:])])
+def test_where_no_script_may_run_there_is_no_identity(
+    adapter: str, policy: str, chunks: tuple[bytes, ...] | None
+) -> None:
     """The widget cannot run either, and our script would only be a violation more."""
-    answer = serve(adapter, page(("Content-Security-Policy", policy)), ALICE).get()
+    host = page(("Content-Security-Policy", policy), ("ETag", '"1"'), chunks=chunks)
+    answer = serve(adapter, host, ALICE).get()
     assert answer["Content-Security-Policy"] == policy
+    assert answer["ETag"] == '"1"'
     assert answer.body == PAGE
 
 
 def test_a_tag_with_dangling_markup_is_not_identified(adapter: str) -> None:
-    """Browsers would not honour its nonce: somebody may have injected markup before it."""
-    body = b"<p>" + TAG.replace(b" async", b' x="<ScRipt" nonce="abc" async')
+    """Browsers would not honour its nonce: somebody may have injected markup before it.
+
+    They may have meant the tag behind it, too.
+    """
+    body = b"<p>" + TAG.replace(b" async", b' x="<ScRipt" nonce="abc" async') + TAG
     assert serve(adapter, page(body=body), ALICE).get().body == body
 
 
@@ -666,8 +687,8 @@ def test_a_page_never_leaves_with_somebody_elses_identity(
 ) -> None:
     """A cache between two layers: bob's script is taken out, and that is an error in the log."""
     with caplog.at_level(logging.ERROR, "ensoras_middleware"):
-        answer = serve(adapter, page(body=identified(PAGE, BOB)), user).get()
-    assert answer.body == (identified(PAGE) if user else PAGE)
+        answer = serve(adapter, page(body=identified(PAGE, BOB) + TAG), user).get()
+    assert answer.body == (identified(PAGE) if user else PAGE) + TAG
     assert answer["Content-Length"] == str(len(answer.body))
     assert [record.levelname for record in caplog.records] == ["ERROR"]
 
@@ -716,10 +737,70 @@ def test_the_page_says_which_of_several_widgets_it_has(adapter: str, streamed: b
     stranger = TAG.replace(b"acme", b"stranger")
     secrets = {"acme": SECRET, "other": "the-other-secret-0123456789"}
     body = stranger + b"<p>" + other
-    host = stream(body[:50], body[50:]) if streamed else page(body=body)
+    cut = body.index(b"<p>")
+    host = stream(body[:50], body[50 : cut + 8], body[cut + 8 :]) if streamed else page(body=body)
     site = serve(adapter, host, ALICE, slug=..., secret=secrets)
     script = identify_script(ALICE, secrets["other"])
     assert site.get().body == stranger + b"<p>" + script + other
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(
+    ("slugs", "options", "expected"),
+    [
+        (["x", "x", "acme", "acme"], {"slug": ...}, ["x", "acme"]),
+        (["acme", "acme"], {}, ["acme"]),
+        ([], {"embed": True}, ["acme"]),
+    ],
+    ids=["any widget", "one widget", "embed"],
+)
+def test_a_secret_is_asked_for_once_a_page(
+    adapter: str, slugs: list[str], options: dict[str, Any], expected: list[str], streamed: bool
+) -> None:
+    """It may cost a query, and a new one would be another than the policy has admitted."""
+    asked: list[str] = []
+
+    def secret(slug: str) -> str | None:
+        asked.append(slug)
+        return SECRET if slug == SLUG else None
+
+    body = b"".join(TAG.replace(b"acme", slug.encode()) for slug in slugs) + b"</body>"
+    host = stream(body[:20], body[20:]) if streamed else page(body=body)
+    site = serve(adapter, host, ALICE, secret=secret, **options)
+    asked.clear()  # a site may ask when it starts
+    assert identify_script(ALICE) in site.get().body
+    assert asked == expected
+
+
+@pytest.mark.parametrize(("strangers", "found"), [(16, True), (17, False), (99, False)])
+def test_a_page_of_many_brands(adapter: str, strangers: int, found: bool) -> None:
+    """Whoever names more than a few only wants a secret to be looked for, again and again."""
+    asked: list[str] = []
+
+    def secret(slug: str) -> str | None:
+        asked.append(slug)
+        return SECRET if slug == SLUG else None
+
+    tags = [TAG.replace(b"acme", b"x%d" % number) for number in range(strangers)]
+    host = page(body=b"".join(tags) + TAG)
+    answer = serve(adapter, host, ALICE, slug=..., secret=secret).get()
+    assert (identify_script(ALICE) in answer.body) is found
+    assert len(asked) == 17
+
+
+def test_what_visitors_write_into_pages_does_not_fill_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Each widget without a secret is told of, and of so many no more."""
+    numbers = iter(range(9999))
+
+    def host() -> Host:
+        return page(body=b"".join(TAG.replace(b"acme", b"x%d" % next(numbers)) for _ in range(15)))
+
+    site = serve("wsgi", host, ALICE, slug=..., secret=lambda slug: None)
+    for _ in range(100):
+        site.get()
+    assert len(caplog.records) == 1000
 
 
 @pytest.mark.parametrize(

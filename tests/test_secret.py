@@ -323,6 +323,8 @@ def test_an_outage_keeps_the_last_good_secret(
         message = record.getMessage()
         assert message.startswith("ENSORAS_WIDGET_SECRET_FILE ")
         assert "the last good secret stays in use" in message
+        assert "(None)" not in message
+        assert str(path) not in message
         assert "secret of" not in message
         assert record.exc_info is None
 

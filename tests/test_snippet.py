@@ -29,6 +29,8 @@ def test_the_element_is_taken_out(nonce: str | None) -> None:
     """Whole, wherever it stands, as often as it is there."""
     element = snippet.script_element(SCRIPT, nonce)
     assert snippet.without_identify_scripts(b"a%bb%bc" % (element, element)) == b"abc"
+    emptied = b'<script nonce="">%b</script>' % SCRIPT
+    assert snippet.without_identify_scripts(b"a%bb%bc" % (emptied, element)) == b"abc"
 
 
 @pytest.mark.parametrize(

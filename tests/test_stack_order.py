@@ -34,6 +34,7 @@ from stacks import (
     WIDGET_POLICY,
     ZSTD,
     Build,
+    ByCookie,
     Customer,
     Stack,
     around,
@@ -46,6 +47,7 @@ from stacks import (
 )
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.responses import HTMLResponse
 from starlette.routing import Mount
 
@@ -92,6 +94,14 @@ def test_compression_inside(
     answer = ask(app, "alice", **{"accept-encoding": encoding})
     assert answer["content-encoding"] == encoding
     assert len(told(caplog)) == 1
+
+
+def test_inside_an_application_that_has_answered(caplog: pytest.LogCaptureFixture) -> None:
+    """Starlette has built its stack by then."""
+    host = in_list([GZIP, USERS])
+    ask(host)
+    start(EnsorasMiddleware(host, slug=SLUG, secret=SECRET))
+    assert [sort_of(message) for message in told(caplog)] == ["compression"]
 
 
 @pytest.mark.parametrize("build", BUILDS)
@@ -183,6 +193,13 @@ _LikeStarletteCaches.__name__ = "CacheMiddleware"
 _LikeStarletteCaches.__module__ = "starlette_caches.middleware"
 
 
+@pytest.mark.parametrize("build", BUILDS)
+def test_starlette_caches_around_the_users(build: Build, caplog: pytest.LogCaptureFixture) -> None:
+    """The same as with the other cache."""
+    start(build([ENSORAS, Middleware(_LikeStarletteCaches), USERS]))
+    assert [sort_of(message) for message in told(caplog)] == ["user"]
+
+
 @pytest.mark.parametrize("started", [True, False])
 @pytest.mark.parametrize("build", BUILDS)
 def test_starlette_caches_outside(
@@ -252,6 +269,91 @@ def test_right_order(
     assert told(caplog) == []
 
 
+def test_get_email_and_a_cache_around_the_users(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever tells who is logged in needs no user of the stack."""
+    ours = Middleware(EnsorasMiddleware, get_email=lambda connection: ALICE, **ENSORAS.kwargs)
+    app = in_list(with_caches([ours, CACHE, USERS], tmp_path))
+    start(app)
+    assert seen(app, None) == "alice"
+    assert told(caplog) == []
+
+
+class _Passing:
+    """A layer that does nothing."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app(scope, receive, send)
+
+
+class _OtherCache(_Passing):
+    """As another version of hishel may be: it does not say by which rules it keeps pages."""
+
+
+_OtherCache.__name__ = "ASGICacheMiddleware"
+_OtherCache.__module__ = "hishel.asgi"
+
+
+class _Mail(_Passing):
+    """A layer that means another RFC."""
+
+    rfc = False
+
+
+@pytest.mark.parametrize("layer", [_OtherCache, _Mail])
+def test_no_heedless_cache_outside(layer: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Only what is known to be one is taken for one."""
+    app = in_list([Middleware(layer), ENSORAS, USERS])
+    assert seen(app, "alice") == "alice"
+    assert told(caplog) == []
+
+
+class _Nameless(_Passing):
+    """A layer of no module."""
+
+
+_Nameless.__module__ = None  # type: ignore[assignment]
+
+
+def test_what_is_outside_cannot_be_known(caplog: pytest.LogCaptureFixture) -> None:
+    """It may be a cache that heeds nothing, so nobody is identified."""
+    app = in_list([Middleware(_Nameless), ENSORAS, USERS])
+    assert [seen(app, user) for user in ("alice", "bob")] == [None, None]
+    (message,) = told(caplog)
+    assert "AttributeError at " in message
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_a_factory_of_a_layer(build: Build, caplog: pytest.LogCaptureFixture) -> None:
+    """Starlette takes whatever makes one."""
+
+    def factory(app: Any) -> Any:
+        return _Passing(app)
+
+    app = build([ENSORAS, Middleware(factory), USERS])
+    start(app)
+    assert seen(app, "alice") == "alice"
+    assert told(caplog) == []
+
+
+class _UsersOfSomePaths(AuthenticationMiddleware):
+    """It sets no user where nobody needs one."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app(scope, receive, send)
+
+
+def test_users_of_some_paths_outside(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody is known there, and nothing is missing."""
+    app = in_list([Middleware(_UsersOfSomePaths, backend=ByCookie()), ENSORAS])
+    assert seen(app, "alice") is None
+    assert told(caplog) == []
+
+
 def test_policy_inside() -> None:
     """Seen by us, it admits the script."""
     answer = ask(in_list([ENSORAS, POLICY, USERS]), "alice")
@@ -279,6 +381,8 @@ class _Strange:
     @property
     def app(self) -> Any:
         raise RuntimeError("not now")
+
+    user_middleware = routes = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await self._inner(scope, receive, send)
@@ -326,5 +430,6 @@ def test_a_layer_that_stands_in_itself(caplog: pytest.LogCaptureFixture) -> None
         await HTMLResponse(LONG)(scope, receive, send)
 
     host.app = host  # type: ignore[attr-defined]
+    host.routes = [host]  # type: ignore[attr-defined]
     assert seen(EnsorasMiddleware(host, slug=SLUG, secret=SECRET), None) == "alice"
     assert told(caplog) == []

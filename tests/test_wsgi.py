@@ -483,18 +483,136 @@ def test_header_fields_may_be_read_only_once() -> None:
     assert serve(identifying(host), environ_of()).headers == serve(host, environ_of()).headers
 
 
-def test_a_status_that_is_none_is_the_servers_to_refuse() -> None:
+@pytest.mark.parametrize("status", ["OK", "20x OK", ""])
+def test_a_status_that_is_none_is_the_servers_to_refuse(
+    status: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """A malformed status reaches the server, whose message names the host's mistake."""
 
     def host(environ: Environ, start_response: Any) -> Iterable[bytes]:
-        start_response("OK", list(HTML))
+        start_response(status, list(HTML))
         return [PAGE]
 
-    answer = serve(identifying(host), environ_of("alice"))
-    assert (answer.status, answer.body, answer.error) == ("OK", PAGE, None)
+    started: list[Any] = []
+    iterable = identifying(host)(environ_of("alice"), lambda *start: started.append(start) or print)
+    assert started == [(status, HTML)]
+    assert list(iterable) == [PAGE]
+    assert caplog.records == []
 
 
-def test_a_chunk_of_text_is_the_servers_to_refuse() -> None:
+def raising() -> Any:
+    try:
+        raise LookupError("the host's")
+    except LookupError:
+        return sys.exc_info()
+
+
+@pytest.mark.parametrize("exc_info", [(), (raising(),)], ids=["start", "error"])
+@pytest.mark.parametrize("headers", [HTML, TEXT])
+def test_a_start_reaches_the_server_as_it_was_given(
+    headers: list[tuple[str, str]], exc_info: tuple[Any, ...]
+) -> None:
+    """With the error that it tells of, or without the argument (PEP 3333)."""
+
+    def host(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        start_response("500 Oops", list(headers), *exc_info)
+        return [b"<p>Oops</p>"]
+
+    started: list[Any] = []
+    identifying(host)(environ_of("alice"), lambda *start: started.append(start) or print)
+    assert started == [("500 Oops", headers, *exc_info)]
+
+
+def test_a_host_that_starts_late_is_not_begun_before_the_server_asks() -> None:
+    """Its view runs where it would without us."""
+    begun: list[object] = []
+
+    def host(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        begun.append(environ)
+        start_response("200 OK", list(HTML))
+        yield PAGE
+
+    iterable = identifying(host)(environ_of("alice"), lambda *_: print)
+    assert begun == []
+    assert b"".join(iterable) == page_of("alice")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_write_of_a_page_that_is_left_alone(method: str) -> None:
+    """The host gets the server's own `write()`."""
+    app = identifying(written, exclude=["/admin"])
+    environ = environ_of("alice", PATH_INFO="/admin", REQUEST_METHOD=method)
+    assert serve(app, environ).body == PAGE
+
+
+@pytest.mark.parametrize("shape", [list, tuple, lambda chunks: Sized(*chunks)])
+def test_a_body_of_one_item_is_whole(shape: Any) -> None:
+    """It is judged before its header fields leave: without the widget they stay as they are."""
+
+    def host(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        start_response("200 OK", list(HTML))
+        chunks: Iterable[bytes] = shape([b"<p>no widget</p>"])
+        return chunks
+
+    assert serve(identifying(host), environ_of("alice")).headers == HTML
+
+
+def test_the_name_of_a_field_in_any_case() -> None:
+    """As hosts write it."""
+
+    def host(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        start_response("200 OK", [("CONTENT-type", "text/HTML")])
+        return [PAGE]
+
+    assert serve(identifying(host), environ_of("alice")).body == page_of("alice")
+
+
+def test_the_server_gets_no_more_than_the_host_gave() -> None:
+    """Not even an empty chunk, before what it refuses or before the host's error."""
+    got: list[Any] = []
+
+    def yielding(environ: Environ, start_response: Any) -> Iterable[Any]:
+        start_response("200 OK", list(HTML))
+        yield b"<p>"
+        yield "text"
+
+    def writing(environ: Environ, start_response: Any) -> Iterable[Any]:
+        write = start_response("200 OK", list(HTML))
+        write(b"<p>")
+        write("text")
+        return []
+
+    def failing(environ: Environ, start_response: Any) -> Iterable[Any]:
+        start_response("200 OK", list(HTML))(b"<p>")
+        raise LookupError("the host's")
+
+    for user in ("alice", None):
+        for host in (yielding, writing):
+            got.clear()
+            got.extend(identifying(host)(environ_of(user), lambda *_: got.append))
+            assert got == [b"<p>", "text"], host.__name__
+        got.clear()
+        with pytest.raises(LookupError):
+            identifying(failing)(environ_of(user), lambda *_: got.append)
+        assert got == [b"<p>"]
+
+
+def test_nothing_before_the_start_is_no_answer_yet() -> None:
+    """A server may let empty chunks pass before `start_response` (PEP 3333 speaks of the first)."""
+
+    def host(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        yield b""
+        start_response("200 OK", list(HTML))
+        yield PAGE
+
+    for user in ("alice", None):
+        started: list[Any] = []
+        chunks = list(identifying(host)(environ_of(user), lambda *start: started.append(start)))
+        assert b"".join(chunks) == page_of(user)
+        assert [status for status, _ in started] == ["200 OK"]
+
+
+def test_a_chunk_of_text_is_the_servers_to_refuse(caplog: pytest.LogCaptureFixture) -> None:
     """A host that yields `str` gets the server's own error, not one of ours."""
 
     def host(environ: Environ, start_response: Any) -> Iterable[Any]:
@@ -505,6 +623,7 @@ def test_a_chunk_of_text_is_the_servers_to_refuse() -> None:
         answer = serve(validator(identifying(host)), environ_of(user))
         assert isinstance(answer.error, AssertionError)
         assert "non-bytestring" in str(answer.error)
+    assert caplog.records == []
 
 
 def test_werkzeugs_debugger_shows_its_page() -> None:
@@ -646,13 +765,13 @@ def test_a_generator_that_is_left_early_gets_generator_exit() -> None:
     assert events == ["left", "left"]
 
 
-def test_the_hosts_iterator_is_not_read_behind_its_end() -> None:
+@pytest.mark.parametrize("parts", [[PAGE[:HALF], PAGE[HALF:]], [b"<p>", b"<script "]])
+def test_the_hosts_iterator_is_not_read_behind_its_end(parts: list[bytes]) -> None:
     """The end is asked for once: an iterator over a queue would then block for ever."""
 
     def host(environ: Environ, start_response: Any) -> Iterable[bytes]:
-        queue = [PAGE[:HALF], PAGE[HALF:], None]
         start_response("200 OK", list(HTML))
-        return Queue(queue)
+        return Queue([*parts, None])
 
     class Queue:
         def __init__(self, parts: list[bytes | None]) -> None:
@@ -670,7 +789,7 @@ def test_the_hosts_iterator_is_not_read_behind_its_end() -> None:
     for user in ("alice", None):
         answer = serve(identifying(host), environ_of(user))
         assert answer.error is None
-        assert answer.body == page_of(user)
+        assert answer.body == page_of(user, b"".join(parts))
 
 
 # --- Errors of the host ------------------------------------------------------------------------
@@ -901,6 +1020,15 @@ def test_preconditions_are_hidden_from_the_host_alone() -> None:
     assert serve(app, environ).body == page_of("alice")
     assert preconditions.keys().isdisjoint(inside)
     assert environ.items() >= preconditions.items()
+    environ = environ_of("alice", HTTP_ACCEPT="text/html", **preconditions)
+    unasked: Any = identifying(a_late_start)(environ, lambda *_: print)
+    unasked.close()  # the browser has left before the host began
+    assert environ.items() >= preconditions.items()
+    for name, value in preconditions.items():
+        environ = environ_of("alice", HTTP_ACCEPT="text/html", **{name: value})
+        assert serve(app, environ).body == page_of("alice")
+        assert name not in inside
+        assert environ[name] == value
     serve(app, environ_of("alice", HTTP_ACCEPT="image/png", **preconditions))
     assert inside.items() >= preconditions.items()
 
@@ -959,6 +1087,10 @@ def test_an_environment_without_a_path_is_served() -> None:
     assert serve(identifying(host), environ).body == page_of("alice")
     environ = environ_of("alice", PATH_INFO="/caf\xe9")
     assert serve(identifying(host), environ).body == page_of("alice")
+    environ = environ_of(PATH_INFO="/caf\u20ac", HTTP_IF_NONE_MATCH='"1"')  # what no server makes
+    assert serve(identifying(host), environ).body == PAGE
+    environ = environ_of("alice", PATH_INFO="/caf\xc3\xa9/tea")
+    assert serve(identifying(host, exclude=["/café"]), environ).body == PAGE
 
 
 # --- Reading the user --------------------------------------------------------------------------
@@ -1038,7 +1170,9 @@ def test_the_user_is_read_once_and_only_for_pages_with_the_widget() -> None:
 
     app = identifying(host, get_email=get_email)
     for path in ("/", "/stream", "/plain", "/text"):
-        serve(app, environ_of("alice", PATH_INFO=path))
+        environ = environ_of("alice", PATH_INFO=path)
+        serve(app, environ)
+        assert "werkzeug.request" not in environ  # a host may look for its own there
     assert calls == ["/", "/stream"]
 
 
