@@ -294,7 +294,7 @@ def _may_be_escaped(text: bytes, data: int, place: int) -> bool:
 # "valid shadow host name"). Custom elements have a hyphen, and so do these, which are none.
 _SHADOW_HOST = re.compile(
     rb"article|aside|blockquote|div|footer|h[1-6]|header|main|nav|p|section|span"
-    rb"|(?!(?:annotation-xml|color-profile|font-face.*|missing-glyph)\Z)[a-z][a-z0-9._]*-[a-z0-9._-]*"
+    rb"|(?!(?:annotation-xml|color-profile|font-face.*|missing-glyph)\Z)[a-z0-9._]*-[a-z0-9._-]*"
 )
 
 

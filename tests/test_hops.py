@@ -122,11 +122,12 @@ def test_the_end_of_the_body_is_stopped_at_where_it_matters() -> None:
 # DOM, "valid shadow host name"; HTML, "valid custom element name".
 HOSTS = (
     "article aside blockquote div footer h1 h2 h3 h4 h5 h6 header main nav p section span "
-    "x-y my-app.2"
+    "a-z z-a x- n0.9_-x0.9_- font-icon missing-glyphs"
 ).split()
 NO_HOSTS = (
-    "a body button form h h0 h7 i img li table ul xy x_y X 1-2 annotation-xml color-profile "
-    "font-face font-face-format font-face-name font-face-src font-face-uri missing-glyph"
+    "a body button form h h0 h7 i img li table ul xy x_y X 1-2 x`-y x{-y x:-y x-` x-{ x-: "
+    "annotation-xml color-profile font-face font-face-format font-face-name font-face-src "
+    "font-face-uri missing-glyph"
 ).split()
 
 
