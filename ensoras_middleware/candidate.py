@@ -8,8 +8,6 @@ from typing import NamedTuple
 from ensoras_middleware.markup import attribute_list, by_name
 from ensoras_middleware.widget_tag import NONCE, TAG_LIMIT
 
-# CSP Level 3, section 6.7.2.2, "Is element nonceable?"
-_DANGLING_MARKUP = re.compile(rb"<[sS](?:[cC][rR][iI][pP][tT]|[tT][yY][lL][eE])")
 _NUMERIC_REFERENCE = re.compile(r"&#(?:[xX]([0-9a-fA-F]+)|([0-9]+));?")
 # Without NUL, which the tokenizer has made U+FFFD by then.
 _C0_CONTROL_OR_SPACE = "".join(map(chr, range(0x01, 0x21)))
@@ -21,7 +19,8 @@ class WidgetTag(NamedTuple):
 
     `start` is the offset of its `<` in the page, in bytes; `slug` is the widget it loads; `nonce`
     is its nonce, where a browser would honour it; `dangling` tells that an attribute of it holds
-    `<script` or `<style`, as markup does into which somebody injected.
+    `<script` or `<style`, as markup does into which somebody injected (CSP Level 3, section
+    6.7.2.2, "Is element nonceable?").
     """
 
     start: int
@@ -48,7 +47,8 @@ def read_widget_tag(
         return None
     nonce = attributes.get(b"nonce", b"").decode("latin-1")
     nonceable = nonce and NONCE.fullmatch(nonce) and len(attributes) == len(pairs)
-    dangling = text.find(b"<", 1) > 0 and _DANGLING_MARKUP.search(text, 1) is not None
+    rest = text[1:].lower()
+    dangling = b"<script" in rest or b"<style" in rest
     return WidgetTag(start, source[1], nonce if nonceable else None, dangling)
 
 

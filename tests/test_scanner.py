@@ -623,6 +623,25 @@ def test_nonce(attribute: str, nonce: str | None) -> None:
     assert tag.nonce == nonce
 
 
+@pytest.mark.parametrize(
+    ("attribute", "dangling"),
+    [
+        ("a='<script'", True),
+        ("a='x <SCRIPTS'", True),
+        ("a='<style>'", True),
+        ("<StyLe", True),
+        ("a='<b> script'", False),
+        ("a='< style'", False),
+        ("script style", False),
+    ],
+)
+def test_dangling_markup(attribute: str, dangling: bool) -> None:
+    """Markup that was injected before the tag, and has swallowed it (CSP Level 3, 6.7.2.2)."""
+    tag = Scanner(oracles.ADDRESS).feed(f"<script {attribute} src={ADDRESS}>".encode())
+    assert tag is not None
+    assert tag.dangling is dangling
+
+
 def test_goes_on_behind_a_tag_that_is_reported() -> None:
     """A chunk with several tags reports them one by one, and then nothing."""
     scanner = Scanner(oracles.ADDRESS)
