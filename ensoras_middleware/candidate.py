@@ -46,7 +46,7 @@ def read_widget_tag(
     if source is None or needle not in value:
         return None
     nonce = attributes.get(b"nonce", b"").decode("latin-1")
-    nonceable = nonce and NONCE.fullmatch(nonce) and len(attributes) == len(pairs)
+    nonceable = NONCE.fullmatch(nonce) and len(attributes) == len(pairs)
     rest = text[1:].lower()
     dangling = b"<script" in rest or b"<style" in rest
     return WidgetTag(start, source[1], nonce if nonceable else None, dangling)

@@ -322,6 +322,7 @@ DOUBTS = {
     "shadow root by a character reference": "<div><template shadowrootmode=&#111;pen>▲</template>▲",
     "shadow root behind a formatting element that white space brings back": "<p><i><div>\n"
     "<template shadowrootmode=open>△</template>▲",
+    "shadow root of nothing": "<template shadowrootmode=open>△</template>▲",
     "shadow root of the document": "<html><template shadowrootmode=open>△</template>▲",
     "shadow root of a tag with odd signs": "<div <<><template shadowrootmode=open>▲</template>▲",
     "shadow root of a tag with another's start": "<a <p><template shadowrootmode=open>△"
@@ -405,6 +406,24 @@ def test_page_byte_by_byte(document: bytes, expected: list[int]) -> None:
     assert Scan([part for byte in single for part in (byte, b"")]).answer == whole(document).answer
 
 
+@pytest.mark.parametrize("mark", [b"\xff\xfe", b"\xfe\xff"])
+def test_byte_order_mark_of_utf_16(mark: bytes) -> None:
+    """A page that begins with it is read otherwise; these bytes further on mean nothing."""
+    scan = whole(mark + WIDGET)
+    assert (scan.found, scan.scanner.doubt) == ([], "begins like UTF-16")
+    assert Scan([b"<p>", mark + WIDGET]).found == [5]
+
+
+def test_the_mention_is_one_of_the_first_chunk() -> None:
+    """Where that one names the widget says nothing of the next one."""
+    first = b"<!-- > %s %s -->" % (b"x" * 500, URL)
+    scanner = Scanner(oracles.ADDRESS, mention=first.index(URL))
+    assert scanner.feed(first) is None
+    tag = scanner.feed(b"<p>" + WIDGET + b"<p>" * 500)
+    assert tag is not None
+    assert tag.start == len(first) + 3
+
+
 # Tags: which script is a widget tag -----------------------------------------------------------
 
 ADDRESS = URL.decode()
@@ -425,6 +444,7 @@ WIDGET_TAGS = {
     "spaces around the equals sign": f"<script src \t= \n'{ADDRESS}'>",
     "no space between values": f"<script a='b'src='{ADDRESS}'defer>",
     "white space in the value": f'<script src=" \t\n{ADDRESS}\r\f ">',
+    "control characters around the address": f'<script src="\x01\x1f{ADDRESS}\x01">',
     "scheme-relative": '<script src="//app.ensoras.com/cdn/v1/widget/acme.js">',
     "query string": f"<script src=\"{ADDRESS}?v=2&amp;x='y'\">",
     "query string with >": f'<script src="{ADDRESS}?a>b">',
@@ -457,6 +477,9 @@ WIDGET_TAGS = {
 OTHER_TAGS = {
     "no src": "<script>",
     "empty src": "<script src>",
+    "letter before the address": f'<script src="X{ADDRESS}">',
+    "mark before the address": f'<script src="!{ADDRESS}">',
+    "letter in the address, and a tab": f'<script src="{ADDRESS.replace("h", "hX", 1)}?\t">',
     "wrong slug": '<script src="https://app.ensoras.com/cdn/v1/widget/other.js">',
     "slug in other case": '<script src="https://app.ensoras.com/cdn/v1/widget/Acme.js">',
     "longer slug": '<script src="https://app.ensoras.com/cdn/v1/widget/acmeX.js">',
