@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,8 +77,13 @@ class Growth(NamedTuple):
 
     @property
     def factor(self) -> float:
-        """Return how much more a byte costs at most than one of less input."""
+        """Return how much more a byte costs at most than one of less input.
+
+        Input may end where it happens to cost less (behind as many quotes as are closed, say), so
+        of two neighbouring sizes the one that costs more counts.
+        """
         costs = [max(cost, _COPIED) for cost in self.costs]
+        costs = [costs[0], *map(max, pairwise(costs))]
         return max(cost / min(costs[: index + 1]) for index, cost in enumerate(costs))
 
     @property
