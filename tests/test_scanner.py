@@ -482,7 +482,7 @@ OTHER_TAGS = {
     "empty src": "<script src>",
     "letter before the address": f'<script src="X{ADDRESS}">',
     "mark before the address": f'<script src="!{ADDRESS}">',
-    "letter in the address, and a tab": f'<script src="{ADDRESS.replace("h", "hX", 1)}?\t">',
+    "letter in the address, and a tab": f'<script src="{ADDRESS.replace("h", "hX", 1)}?a\tb">',
     "wrong slug": '<script src="https://app.ensoras.com/cdn/v1/widget/other.js">',
     "slug in other case": '<script src="https://app.ensoras.com/cdn/v1/widget/Acme.js">',
     "longer slug": '<script src="https://app.ensoras.com/cdn/v1/widget/acmeX.js">',
