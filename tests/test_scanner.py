@@ -441,6 +441,15 @@ WIDGET_TAGS = {
     "line feed": f"<script\nsrc\n=\n'{ADDRESS}'\n>",
     "carriage return": f"<script\r\nsrc={ADDRESS}\r>",
     "form feed": f"<script\fsrc={ADDRESS}\f>",
+    **{
+        f"{name} behind an unquoted address": f"<script src={ADDRESS}{char}async>"
+        for name, char in {
+            "tab": "\t",
+            "line feed": "\n",
+            "form feed": "\f",
+            "return": "\r",
+        }.items()
+    },
     "spaces around the equals sign": f"<script src \t= \n'{ADDRESS}'>",
     "no space between values": f"<script a='b'src='{ADDRESS}'defer>",
     "white space in the value": f'<script src=" \t\n{ADDRESS}\r\f ">',
