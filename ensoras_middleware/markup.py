@@ -65,7 +65,6 @@ COMMENT_END = re.compile(rb"--!?>")
 # is one of them, for a `>` ends it even inside its quotes (13.2.5.41, 13.2.5.53 to 68).
 BOGUS_COMMENT_TEXT = rb"<(?:\?|!(?!--)|/(?![a-zA-Z]))[^>]*+>"
 BOGUS_COMMENT = re.compile(BOGUS_COMMENT_TEXT)
-BOGUS_COMMENT_START = re.compile(rb"<(?:\?|!(?!-?\Z|--)|/[^a-zA-Z])")
 LITERAL_LESS_THAN = re.compile(rb"<[^a-zA-Z/!?]")
 
 # A `<` after which the text ends before it is known what it begins.

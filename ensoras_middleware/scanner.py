@@ -354,18 +354,16 @@ class Scanner:
             self._kept = rest[: len("</") + markup.NAME_LIMIT + 1]
             if b"<script".startswith(rest.lower()) or self._may_end_body(rest):
                 self._held, self._awaited = len(rest), b""
-        elif markup.BOGUS_COMMENT_START.match(rest):
+        elif start := markup.TAG_START.match(rest):
+            return self._keep_tag(rest, start[0].lower())
+        else:  # a bogus comment
             self._kept = b"<?"
-        else:
-            return self._keep_tag(rest)
         return _END_OF_TEXT
 
     def _may_end_body(self, rest: bytes) -> bool:
         return self._hops is not HOPS and b"</body".startswith(rest.lower())
 
-    def _keep_tag(self, rest: bytes) -> int:
-        start = markup.TAG_START.match(rest)
-        name = start[0].lower() if start else b""
+    def _keep_tag(self, rest: bytes, name: bytes) -> int:
         if name in (b"<script", b"<template") and len(rest) < TAG_LIMIT and not self._oversized:
             self._kept, self._awaited = rest, b">"
             self._held = len(rest) if name == b"<script" else 0

@@ -264,6 +264,11 @@ PAGES = {
     "value behind white space": "<a b= '>△'>▲<a b=\n\t\">△\">▲",
     "openers in attributes, from a to z": "<a x='<script>'><z x='<script>'><A x='<script>'>"
     "<Z x='<script>'> <{ <[ <@ <` ▲",
+    "end tags with attributes, from a to z": "</a x='>△'></z x='>△'></A x='>△'></Z x='>△'>▲",
+    "attributes in svg, from a to z": "<svg><a x='</svg>△'/><z x='</svg>△'/><A x='</svg>△'/>"
+    "<Z x='</svg>△'/></svg>▲",
+    "bogus comments in svg": "<svg><?x <svg a='><!x <svg a='></3 <svg a='></svg>▲",
+    "comment closed by a dash in a template": "<template><!---></template>▲<!-- △ -->",
     "comment, then an attribute": "<!-- > --><a b='<!-- -->△'>▲",
     "scripts with less-than signs": "<script>a < b; '</p>'; '<i>'</script>▲",
     "script with an address like the widget's": f"<script src='x?{URL.decode()}'></script>▲",
