@@ -270,9 +270,10 @@ PAGES = {
     "attributes in svg, from a to z": "<svg><a x='</svg>△'/><z x='</svg>△'/><A x='</svg>△'/>"
     "<Z x='</svg>△'/></svg>▲",
     "bogus comments in svg": "<svg><?x <svg a='><!x <svg a='></3 <svg a='></svg>▲",
-    "attribute without a value, then one with": "<p hidden title='△'>▲<p hidden\ndir title=\"△\">▲",
-    "attributes with solidi for spaces": "<p/a/b='△'/c>▲<p a='1'/b/c='△'>▲<p a=1/ b='△'>▲",
-    "attributes with much white space": "<p  a='1'  b\n = \t'△' >▲<p a = 1  b='△'>▲",
+    "attribute without a value, then one with": "<p hidden title='> △'>▲"
+    '<p hidden\ndir title="> △">▲',
+    "attributes with solidi for spaces": "<p/a/b='> △'/c>▲<p a='1'/b/c='> △'>▲<p a=1/ b='> △'>▲",
+    "attributes with much white space": "<p  a='1'  b\n = \t'> △' >▲<p a = 1  b='> △'>▲",
     "comment closed at once in a template": "<template><!--></template>▲<!-- △ -->",
     "comment closed by a dash in a template": "<template><!---></template>▲<!-- △ -->",
     "comment, then an attribute": "<!-- > --><a b='<!-- -->△'>▲",
