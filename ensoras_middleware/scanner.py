@@ -232,7 +232,6 @@ class Scanner:
         elif b"&" in mode:  # a character reference
             kind = _UNSURE
         self._templates.append(kind)
-        self._host = b""
         return tag.end()
 
     def _report(self, found: WidgetTag | BodyEnd, text: bytes, place: int, resume: int) -> int:
@@ -249,7 +248,6 @@ class Scanner:
                 return tag.end()
             self._noscript = Scanner(None, scripting=False)
         self._content = (name, 0)
-        self._host = b""
         oversized, self._oversized = self._oversized, False
         found = None
         if name == b"script" and not oversized and _INERT not in self._templates:
@@ -291,7 +289,6 @@ class Scanner:
     # Comments and CDATA ---------------------------------------------------------------------
 
     def _comment(self, text: bytes, start: int) -> int:
-        self._host = b""
         end = markup.COMMENT_ENDS_AT_ONCE.match(text, start + 4)
         end = end or markup.COMMENT_END.search(text, start + 4)
         if end is not None:
