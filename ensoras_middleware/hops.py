@@ -203,8 +203,9 @@ class Hops:
         return ordinary.end()
 
 
-# Many shapes inside of an SVG element, at once.
+# Many shapes inside of an SVG element, at once, and how deep they may be nested in there.
 ICON = re.compile(_icon(depth=2))
+ICON_DEPTH = 3
 
 HOPS = Hops(_NAMES)
 # A template or a select is open: nothing is hopped over, for it may matter there.

@@ -27,6 +27,7 @@ from ensoras_middleware.foreign import ForeignElements
 from ensoras_middleware.hops import (
     HOPS,
     ICON,
+    ICON_DEPTH,
     NESTED_HOPS,
     Hop,
     hops_to_body_end,
@@ -307,7 +308,8 @@ class Scanner:
     # Foreign content ------------------------------------------------------------------------
 
     def _foreign_content(self, text: bytes, position: int) -> int:
-        if not (self._foreign.in_html_element or self._foreign.at_integration_point):
+        is_foreign = not (self._foreign.in_html_element or self._foreign.at_integration_point)
+        if is_foreign and len(self._foreign) + ICON_DEPTH <= DEPTH_LIMIT:
             icon = ICON.match(text, position)
             position = icon.end() if icon else position
         start = text.find(b"<", position)
@@ -316,7 +318,7 @@ class Scanner:
         if text.startswith(b"<!--", start):
             return self._comment(text, start)
         if text.startswith(b"<![CDATA[", start):
-            if self._foreign.in_html_element or self._foreign.at_integration_point:
+            if not is_foreign:
                 return self._give_up("a CDATA section inside HTML inside foreign content")
             return self._cdata_section(text, start)
         tag = markup.TAG.match(text, start)

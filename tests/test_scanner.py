@@ -420,6 +420,17 @@ def test_page_byte_by_byte(document: bytes, expected: list[int]) -> None:
     assert Scan([part for byte in single for part in (byte, b"")]).answer == whole(document).answer
 
 
+@pytest.mark.parametrize("icon", [b"<title>t</title>", b"<g><g><path></path></g></g>"])
+@pytest.mark.parametrize("depth", range(507, 514))
+def test_icon_nested_to_the_limit(depth: int, icon: bytes) -> None:
+    """Tags that are read at once count as those that are read one by one."""
+    document = b"<svg>" + b"<a>" * (depth - 1) + icon + b"</svg>" + WIDGET
+    scan = whole(document)
+    assert scan.answer == Scan([document[at : at + 1] for at in range(len(document))]).answer
+    assert scan.found or depth > 509
+    assert not scan.found or depth < 512
+
+
 @pytest.mark.parametrize("mark", [b"\xff\xfe", b"\xfe\xff"])
 def test_byte_order_mark_of_utf_16(mark: bytes) -> None:
     """A page that begins with it is read otherwise; these bytes further on mean nothing."""
