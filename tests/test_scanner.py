@@ -392,6 +392,12 @@ def test_structure_in_foreign_content(name: str) -> None:
     assert scan.doubt
 
 
+def test_solidus_of_html_in_foreign_content() -> None:
+    """It closes nothing there: `desc` does not end before the `path` in it."""
+    scan = whole(page("<svg><desc><path/></desc></svg>▲")[0])
+    assert scan.scanner.doubt == "foreign content that parsers disagree about"
+
+
 @pytest.mark.parametrize(("document", "expected"), rows(PAGES | DOUBTS))
 def test_tables_agree_with_lexbor(document: bytes, expected: list[int]) -> None:
     """The tables are right: a browser-grade parser sees the same places."""
