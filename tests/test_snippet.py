@@ -68,6 +68,17 @@ def test_a_stream_is_blanked_however_it_is_cut(size: int) -> None:
     assert blanker.found
 
 
+@pytest.mark.parametrize("at", [1, 300, 506, 507, 508, 520])
+def test_an_identity_that_two_long_chunks_share_is_blanked(at: int) -> None:
+    """A script may begin at the very end of one."""
+    blanker = snippet.IdentityBlanker()
+    fed = blanker.feed(b"x" * 5000 + SCRIPT[:at]) + blanker.feed(SCRIPT[at:] + b"y" * 5000)
+    assert len(fed) == len(SCRIPT) + 10_000
+    assert b"alice" not in fed
+    assert fed.startswith(b"x" * 5000 + snippet.MARK)
+    assert fed.endswith(b"y" * 5000)
+
+
 def test_a_stream_without_any() -> None:
     blanker = snippet.IdentityBlanker()
     assert blanker.feed(snippet.MARK + b"{x}") == snippet.MARK + b"{x}"
