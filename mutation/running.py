@@ -1,7 +1,6 @@
 """Runs the tests that a mutant concerns, in a process that has it in place of the code."""
 
 from __future__ import annotations
-import __future__
 
 import ast
 import contextlib
@@ -288,20 +287,15 @@ def exchange(module: types.ModuleType, mutant: Mutant) -> None:
         new = types.ModuleType(module.__name__)
         new.__file__ = module.__file__
         new.__package__ = module.__package__
-        exec(_compiled(ast.parse(mutant.source), module), vars(new))
+        exec(compile(mutant.source, str(module.__file__), "exec"), vars(new))
         _transplant(_at(module, mutant.path), _at(new, mutant.path))
     for constant in constants_of(mutant):
         before = {name: vars(module)[name] for name in _bound(constant)}
-        exec(_compiled(ast.Module([constant], []), module), vars(module))
+        exec(compile(ast.Module([constant], []), str(module.__file__), "exec"), vars(module))
         for name, old in before.items():
             for other in list(sys.modules.values()):
                 if vars(other).get(name) is old:
                     setattr(other, name, vars(module)[name])
-
-
-def _compiled(tree: ast.Module, module: types.ModuleType) -> types.CodeType:
-    flags = __future__.annotations.compiler_flag
-    return compile(tree, str(module.__file__), "exec", flags=flags, dont_inherit=True)
 
 
 def _at(module: types.ModuleType, path: tuple[str, ...]) -> Any:

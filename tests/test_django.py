@@ -35,6 +35,7 @@ from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.template import engines
 from django.template.response import TemplateResponse
 from django.test import AsyncClient, Client, override_settings
+from django.test.utils import CaptureQueriesContext
 from django.urls import path, re_path
 from django.utils.decorators import method_decorator
 from django.utils.functional import SimpleLazyObject, empty
@@ -174,15 +175,9 @@ def test_a_session_is_saved_once(site: Any, browser: Browser) -> None:
     site(path("", home), SESSION_SAVE_EVERY_REQUEST=True)
     visitor = browser()
     visitor.force_login(customer("alice", ALICE))
-    queries: list[str] = []
-
-    def count(execute: Any, sql: str, *arguments: Any) -> Any:
-        queries.append(sql)
-        return execute(sql, *arguments)
-
-    with connection.execute_wrapper(count):
+    with CaptureQueriesContext(connection) as queries:
         assert visitor.get("/").content == identified()
-    assert sum(sql.startswith("UPDATE") for sql in queries) == 1
+    assert sum(one["sql"].startswith("UPDATE") for one in queries) == 1
 
 
 def test_a_renewed_session_that_cannot_be_saved_breaks_no_page(
@@ -292,16 +287,10 @@ def test_a_page_without_the_widget_asks_nothing(site: Any, browser: Browser) -> 
     site(path("", lambda request: HttpResponse("<p>No widget")))
     visitor = browser()
     visitor.force_login(customer("alice", ALICE))
-    queries: list[str] = []
-
-    def count(execute: Any, sql: str, *arguments: Any) -> Any:
-        queries.append(sql)
-        return execute(sql, *arguments)
-
-    with connection.execute_wrapper(count):
+    with CaptureQueriesContext(connection) as queries:
         answer = visitor.get("/")
     assert "Vary" not in answer.headers
-    assert queries == []
+    assert list(queries) == []
 
 
 # Other middleware -----------------------------------------------------------------------------
