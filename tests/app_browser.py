@@ -55,9 +55,11 @@ SETTLED = """
   [...document.querySelectorAll("script[src^='https://app.ensoras.com']")]
     .every((tag) => widget.ran.has(tag))
 """
-# Turbo shows a copy of a page that it knows until the page itself is there.
+# Turbo shows a copy of a page that it knows until the page itself is there; htmx takes no clicks
+# of what it has just added, and the browser would load the whole page of the link.
 SHOWS = """
 (heading) => !document.documentElement.hasAttribute("data-turbo-preview") &&
+  !document.querySelector(".htmx-added") &&
   document.querySelector("h1")?.textContent === heading
 """
 

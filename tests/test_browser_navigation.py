@@ -115,8 +115,13 @@ class Walk:
         return self.visitor.told_since(name)
 
     def follow(self, name: str) -> list[str]:
-        self.page.evaluate("id => document.getElementById(id).click()", name)
-        return self.visitor.told_since(name)
+        """Go there by the library, within the document."""
+        self.page.evaluate(
+            "id => { window.stays = true; document.getElementById(id).click(); }", name
+        )
+        told = self.visitor.told_since(name)
+        assert self.page.evaluate("window.stays")
+        return told
 
     def back(self, name: str) -> list[str]:
         self.page.evaluate("history.back()")
