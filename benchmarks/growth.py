@@ -211,7 +211,7 @@ def _draw(path: Path, curves: Mapping[str, Curves]) -> None:
         for name, points in lines.items():
             sizes, values = zip(*points, strict=True)
             width = 2.5 if name == "ours" else 1
-            axes.plot(sizes, values, marker="o", markersize=3, linewidth=width, label=name)
+            axes.plot(sizes, values, marker="o", markersize=3, linewidth=width, label=name[:60])
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         ticks = sorted({size for points in lines.values() for size, _ in points})
