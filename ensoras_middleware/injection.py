@@ -190,10 +190,10 @@ class Injection(Placing):
 
     def _feed(self, held: bytes, chunk: bytes) -> bytes:
         assert self._blanker is not None  # since the stream was started
+        is_told = self._blanker.found
         chunk = self._blanker.feed(chunk)
-        if self._blanker.found:
+        if self._blanker.found and not is_told:
             say(logging.ERROR, STRANGER)
-            self._blanker.found = False
         data = held + chunk
         if self._scanner is None:
             return data

@@ -115,12 +115,12 @@ def test_when_a_stream_may_ask_for_a_secret(
 
 
 def test_strangers_in_a_stream_are_told(caplog: pytest.LogCaptureFixture) -> None:
-    """Each of bob's two scripts is blanked, and an error in the log."""
+    """Each of bob's two scripts is blanked; one error in the log is enough for both."""
     page = injection(HTML)
     page.start_stream(None)
     script = identify_script(BOB)
     body = page.feed(script) + page.feed(script) + page.finish()
     assert BOB.encode() not in body
     assert len(body) == 2 * len(script)
-    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
     caplog.clear()
