@@ -192,9 +192,11 @@ class TestStandardInput:
         assert_refused(run("hash", ALICE, command=command), "ENSORAS_WIDGET_SECRET")
 
 
-# A session leader that opens a terminal gets it as its own: as in a terminal window.
+# A session leader that opens a terminal gets it as its own: as in a terminal window. What runs in
+# the background of a shell script ignores Ctrl-C, and so would all that it starts.
 IN_TERMINAL = (
-    "import os, sys; os.open(os.ttyname(0), os.O_RDWR); os.execv(sys.argv[1], sys.argv[1:])"
+    "import os, signal, sys; os.open(os.ttyname(0), os.O_RDWR);"
+    "signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
 )
 
 
