@@ -668,7 +668,7 @@ def test_tag_over_the_limit(head: str, fill: str, tail: str, length: int) -> Non
     "chunks",
     [
         [b"a" * TAG_LIMIT + b"<template></template>"],
-        [b"<script " + b"a" * TAG_LIMIT, b" ", b"b", b"></script>"],
+        [b"<script " + b"a" * TAG_LIMIT, b" <", b"b", b"></script>"],
         [b"<svg><template " + b"a" * TAG_LIMIT, b"></template></svg>"],
     ],
 )
