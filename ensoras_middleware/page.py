@@ -144,8 +144,7 @@ def _identity(arguments: str) -> Identity | None:
 def _string(literal: str) -> str:
     """Return the value of a JavaScript string literal, where JSON knows its escapes."""
     text = _HEX_ESCAPE.sub(r"\\u00\1", literal[1:-1])
-    if literal[0] == "'":
-        text = text.replace('\\"', '"').replace('"', '\\"').replace("\\'", "'")
+    text = text.replace('\\"', '"').replace('"', '\\"').replace("\\'", "'")
     value = json.loads(f'"{text}"')
     assert isinstance(value, str)
     return value

@@ -65,6 +65,12 @@ def test_call_behind_what_may_be_open(before: bytes, calls: int) -> None:
     assert len(read_page(before + OWN).calls) == calls
 
 
+def test_calls_before_their_tags() -> None:
+    """Each tag has the one directly before it, however many there are."""
+    page = read_page(OWN + b"<p>" + OWN + TAG + OWN + TAG)
+    assert [page.call_before(tag) for tag in page.tags] == [page.calls[1], page.calls[2]]
+
+
 @pytest.mark.parametrize("end", [b"", b"</script", b"</script "])
 def test_call_that_is_not_ended(end: bytes) -> None:
     """It does not run."""
@@ -88,7 +94,14 @@ def test_call_elsewhere(between: bytes) -> None:
             r"Ensoras('identify', {email: 'o\x27h\u0040\'b.\"c', hash: ''})",
             Identity("o'h@'b.\"c", ""),
         ),
+        (
+            r"Ensoras( 'identify', {email: '\x30\x39\x4A\x4F\x6a\x6f@b.c', hash: '\"'})",
+            Identity("09JOjo@b.c", '"'),
+        ),
+        (r"""Ensoras('identify', {email: "o\'h@b.c", hash: "\""})""", Identity("o'h@b.c", '"')),
         # Not as plain strings
+        ("Ensoras('identify', {hash: ''})", None),
+        ("Ensoras('identify', {email: ''})", None),
         ("Ensoras('identify', { email: user.email, hash: user.hash })", None),
         ("Ensoras('identify', customer)", None),
         (r"Ensoras('identify', {email: '\q', hash: ''})", None),
@@ -133,6 +146,7 @@ def test_nothing_shown() -> None:
     ("email", "shown"),
     [
         ("alice@example.com", "a…@example.com"),
+        ("ab@example.com", "a…@example.com"),
         ("@example.com", "…@example.com"),
         ("a@example.com", "…@example.com"),
         ("alice", "a…"),
