@@ -340,6 +340,8 @@ def _tree(node: dict[str, Any], left: list[str]) -> Any:
     branches = []
     for key in ("children", "shadowRoots"):
         for child in node.get(key, ()):
+            if child.get("shadowRootType") == "user-agent":  # where a marquee moves, say
+                continue
             text = child["children"][0]["nodeValue"] if child.get("children") else ""
             if child["nodeName"].lower() == "script" and text.startswith(MARK.decode()):
                 left.append(text)
