@@ -39,7 +39,8 @@ _CALL = re.compile(r"\bEnsoras\s*\(\s*(?P<quote>['\"`])identify(?P=quote)")
 _STRING = r"""\s*+['"]?+\s*+:\s*+(?P<value>"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+')"""
 _KEY = r"""(?:[{,]|\A)\s*+['"]?+"""
 _EMAIL, _HASH = (re.compile(_KEY + name + _STRING) for name in ("email", "hash"))
-_HEX_ESCAPE = re.compile(r"\\x([0-9A-Fa-f]{2})")
+# What JavaScript writes in another way than JSON; other escapes are matched to be stepped over.
+_ESCAPE = re.compile(r"""\\x(?P<hex>[0-9A-Fa-f]{2})|\\(?P<quote>')|\\.|(?P<bare>")""")
 
 
 class Tag(NamedTuple):
@@ -143,8 +144,12 @@ def _identity(arguments: str) -> Identity | None:
 
 def _string(literal: str) -> str:
     """Return the value of a JavaScript string literal, where JSON knows its escapes."""
-    text = _HEX_ESCAPE.sub(r"\\u00\1", literal[1:-1])
-    text = text.replace('\\"', '"').replace('"', '\\"').replace("\\'", "'")
-    value = json.loads(f'"{text}"')
+    value = json.loads(f'"{_ESCAPE.sub(_json_escape, literal[1:-1])}"')
     assert isinstance(value, str)
     return value
+
+
+def _json_escape(escape: re.Match[str]) -> str:
+    if escape["hex"]:
+        return "\\u00" + escape["hex"]
+    return escape["quote"] or ('\\"' if escape["bare"] else escape[0])
