@@ -99,7 +99,7 @@ def test_call_elsewhere(between: bytes) -> None:
             Identity("09JOjo@b.c", '"'),
         ),
         (r"""Ensoras('identify', {email: "o\'h@b.c", hash: "\""})""", Identity("o'h@b.c", '"')),
-        (r"""Ensoras('identify', {email: "o\\'h", hash: 'a\\x41'})""", Identity(r"o\'h", r"a\x41")),
+        (r"""Ensoras('identify', {email: "\\'", hash: 'a\\x41"'})""", Identity(r"\'", r'a\x41"')),
         # Not as plain strings
         ("Ensoras('identify', {hash: ''})", None),
         ("Ensoras('identify', {email: ''})", None),
