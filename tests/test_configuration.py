@@ -855,7 +855,7 @@ class TestGetEmail:
         def get_email(request: object) -> str:
             return ALICE
 
-        get_email.__signature__ = "of another kind"  # type: ignore[attr-defined]
+        get_email.__signature__ = 5  # type: ignore[attr-defined]
         with pytest.raises(TypeError):
             inspect.signature(get_email)
         DOORS["wsgi"](GOOD | {"get_email": get_email})
