@@ -205,9 +205,10 @@ class Page:
         return Step(len(page), lambda: subject.answered(injection, page, subject.EMAIL))
 
     def read(self, size: int) -> Step:
-        """Return what reads a whole page as the command `check` does."""
-        page = self.text(size) + subject.TAG
-        return Step(len(page), lambda: _looked_at(read_page(page)))
+        """Return what reads a page as the command `check` does: whole, and broken off."""
+        text = self.text(size)
+        pages = text + subject.TAG, subject.TAG + text
+        return Step(len(pages[0]), lambda: _looked_at(*map(read_page, pages)))
 
     def stream(self, chunk: int, sizes: Iterable[int]) -> Iterator[Step]:
         """Yield what goes on with one stream up to each size, in chunks of so many bytes."""
@@ -219,9 +220,10 @@ class Page:
             start = size
 
 
-def _looked_at(page: SeenPage) -> None:
-    for tag in page.tags:
-        page.call_before(tag)
+def _looked_at(*pages: SeenPage) -> None:
+    for page in pages:
+        for tag in page.tags:
+            page.call_before(tag)
 
 
 def _fed(injection: Injection, text: bytes, chunk: int) -> None:

@@ -16,22 +16,22 @@ from typing import NamedTuple
 
 from ensoras_middleware.candidate import WidgetTag
 from ensoras_middleware.identity import Identity
+from ensoras_middleware.markup import NAME_END, RAW_TEXT
 from ensoras_middleware.scanner import Scanner
 from ensoras_middleware.snippet import identity_of_script
 from ensoras_middleware.widget_tag import ADDRESS_PATH, PATH, SLUG
 
 _ADDRESS = re.compile(
-    rf"((?:(?i:https?):)?//[^/?#]+{re.escape(PATH)}{SLUG.pattern}\.js)(?:[?#].*)?",
-    re.DOTALL | re.ASCII,
+    rf"((?:(?i:https?):)?//[^/?#]+{re.escape(PATH)}{SLUG.pattern}\.js)(?:[?#].*)?", re.ASCII
 )
 
 # Script elements, and what they do not run in. As in browsers, what nothing ends goes on to the end
 # of the page, and a script without `end` does not run: so nothing is searched twice.
 _SCRIPT = re.compile(
     rb"<!--(?:-?>|.*?(?:--!?>|\Z))"
-    rb"|<(?P<inert>textarea|title|style|xmp|iframe|noembed|noframes|noscript|template)\b"
-    rb".*?(?:</(?P=inert)\b|\Z)"
-    rb"|<script\b[^>]*+(?:>(?P<text>.*?)(?:</script\b[^>]*+(?P<end>>)?|\Z))?",
+    rb"|<(?P<inert>%(inert)s)%(end)s.*?(?:</(?P=inert)%(end)s|\Z)"
+    rb"|<script%(end)s[^>]*+(?:>(?P<text>.*?)(?:</script%(end)s[^>]*+(?P<end>>)?|\Z))?"
+    % {b"inert": "|".join([*RAW_TEXT, "template"]).encode(), b"end": NAME_END},
     re.DOTALL | re.IGNORECASE,
 )
 
@@ -40,7 +40,8 @@ _STRING = r"""\s*+['"]?+\s*+:\s*+(?P<value>"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.
 _KEY = r"""(?:[{,]|\A)\s*+['"]?+"""
 _EMAIL, _HASH = (re.compile(_KEY + name + _STRING) for name in ("email", "hash"))
 # What JavaScript writes in another way than JSON; other escapes are matched to be stepped over.
-_ESCAPE = re.compile(r"""\\x(?P<hex>[0-9A-Fa-f]{2})|\\(?P<quote>')|\\.|(?P<bare>")""")
+_ESCAPE = re.compile(r'\\.|"')
+_IN_JSON = {r"\x": r"\u00", r"\'": "'", '"': r"\""}
 
 
 class Tag(NamedTuple):
@@ -144,12 +145,7 @@ def _identity(arguments: str) -> Identity | None:
 
 def _string(literal: str) -> str:
     """Return the value of a JavaScript string literal, where JSON knows its escapes."""
-    value = json.loads(f'"{_ESCAPE.sub(_json_escape, literal[1:-1])}"')
+    text = _ESCAPE.sub(lambda escape: _IN_JSON.get(escape[0], escape[0]), literal[1:-1])
+    value = json.loads(f'"{text}"')
     assert isinstance(value, str)
     return value
-
-
-def _json_escape(escape: re.Match[str]) -> str:
-    if escape["hex"]:
-        return "\\u00" + escape["hex"]
-    return escape["quote"] or ('\\"' if escape["bare"] else escape[0])

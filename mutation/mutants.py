@@ -272,7 +272,11 @@ def _constants(value: object) -> Iterator[str]:
 
 def _wrong_constants(pattern: str | bytes) -> Iterator[str]:
     if isinstance(pattern, str):
-        yield from (f'r"""{new}"""' for new in wrong_patterns(pattern))
+        yield from map(_raw, wrong_patterns(pattern))
     else:
         for new in wrong_patterns(pattern.decode("latin-1")):
-            yield f'rb"""{new}"""'
+            yield "b" + _raw(new)
+
+
+def _raw(pattern: str) -> str:
+    return repr(pattern) if pattern.endswith('"') else f'r"""{pattern}"""'

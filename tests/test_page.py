@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ensoras_middleware import Identity, identity_hash
+from ensoras_middleware.markup import RAW_TEXT
 from ensoras_middleware.page import masked, read_page
 from ensoras_middleware.snippet import identify_script, script_element
 
@@ -35,6 +36,13 @@ def test_tags_that_do_not_run(body: bytes) -> None:
     assert (page.tags, page.mentions) == ((), 1)
 
 
+@pytest.mark.parametrize("scheme", ["http\u017f:", "ftp:", "https", ":"])
+def test_other_addresses(scheme: str) -> None:
+    """No browser asks them for a script; a long s is none, for all that it is alike in Python."""
+    body = f'<meta charset=utf-8><script src="{scheme}//x.com/cdn/v1/widget/acme.js"></script>'
+    assert read_page(body.encode()).tags == ()
+
+
 def test_doubt() -> None:
     assert read_page(b"<svg><font>" + TAG).doubt is not None
 
@@ -54,15 +62,34 @@ def test_own_script(between: bytes) -> None:
         (b"<!-->", 1),
         (b"<!--->", 1),
         (b"<!-- --!>", 1),
+        (b"<!---->", 1),
+        (b"<!-->-->", 1),
+        (b"!--<!-", 1),
+        (b"<!-- - -> -! -- >", 0),
         (b"<!-- ", 0),
         (b"<!--", 0),
         (b"<title>", 0),
+        (b"<TITLE><b>title</b></title>", 1),
+        (b"<title></title-page>/title </title", 0),
         (b"<template></textarea>", 0),
+        (b"title <template-list><style-guide/><titles><script-list>", 1),
+        (b"<script></script>", 1),
+        (b"<script></></script-list><a></script>", 1),
+        (b"<script></script-list><!--</script>", 1),
     ],
 )
 def test_call_behind_what_may_be_open(before: bytes, calls: int) -> None:
     """As in browsers, what nothing ends goes on to the end of the page."""
-    assert len(read_page(before + OWN).calls) == calls
+    assert [call.own for call in read_page(before + OWN).calls] == [True] * calls
+
+
+@pytest.mark.parametrize("name", [*RAW_TEXT, "template"])
+def test_call_in_what_is_no_markup(name: str) -> None:
+    """What looks like a script there does not run; behind it, one does."""
+    start, end = f"<{name} id=x>".encode(), f"</{name}>".encode()
+    assert read_page(start + OWN + end).calls == ()
+    for inside in (b"", OWN, b"</", b"<" + name.encode()):
+        assert len(read_page(start + inside + end + OWN).calls) == 1
 
 
 def test_calls_before_their_tags() -> None:
@@ -100,17 +127,20 @@ def test_call_elsewhere(between: bytes) -> None:
         ),
         (r"""Ensoras('identify', {email: "o\'h@b.c", hash: "\""})""", Identity("o'h@b.c", '"')),
         (r"""Ensoras('identify', {email: "\\'", hash: 'a\\x41"'})""", Identity(r"\'", r'a\x41"')),
+        ("// \xff\nEnsoras('identify', {email: 'a@b.c', hash: 'f00'})", Identity("a@b.c", "f00")),
         # Not as plain strings
         ("Ensoras('identify', {hash: ''})", None),
         ("Ensoras('identify', {email: ''})", None),
         ("Ensoras('identify', { email: user.email, hash: user.hash })", None),
         ("Ensoras('identify', customer)", None),
         (r"Ensoras('identify', {email: '\q', hash: ''})", None),
+        (r"Ensoras('identify', {email: '\x4', hash: ''})", None),
+        (r"Ensoras('identify', {email: '\xg0', hash: ''})", None),
     ],
 )  # fmt: skip
 def test_call_by_hand(script: str, identity: Identity | None) -> None:
     """As the official snippets and templates write it."""
-    (call,) = read_page(b"<SCRIPT defer>" + script.encode() + b"</SCRIPT >" + TAG).calls
+    (call,) = read_page(b"<SCRIPT defer>" + script.encode("latin-1") + b"</SCRIPT >" + TAG).calls
     assert (call.identity, call.own) == (identity, False)
 
 
