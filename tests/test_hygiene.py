@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import identity_sites
 import pytest
-from adapters import ADAPTERS, PAGE, TAG, Answer, Host, identify_script, serve
+from adapters import ADAPTERS, PAGE, SLUG, TAG, Answer, Host, identify_script, serve
 from hygiene import (
     EMAIL,
     HASH,
@@ -24,6 +25,7 @@ from hygiene import (
     leaks_in_frames,
     words_of,
 )  # fmt: skip
+from identity_sites import PATH, SITES
 
 from ensoras_middleware import Outcome
 from ensoras_middleware.asgi import EnsorasMiddleware as AsgiMiddleware
@@ -143,6 +145,18 @@ def test_nothing_is_shown(
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         outcome = outcome_of(EVENTS[name], adapter)
+    assert_nothing_shown(name, outcome, warned)
+    assert canaries_in(records.text) == []
+    assert canaries_in("".join(capfd.readouterr())) == []
+    if adapter == "django-asgi" and not isinstance(outcome, Answer):
+        del outcome
+        collect_open_files()
+
+
+def assert_nothing_shown(
+    name: str, outcome: Answer | BaseException, warned: list[warnings.WarningMessage]
+) -> None:
+    assert canaries_in(repr([str(one.message) for one in warned])) == []
     if isinstance(outcome, Answer):
         assert canaries_in(repr(outcome.headers)) == []
     else:
@@ -150,12 +164,6 @@ def test_nothing_is_shown(
         assert leaks_in_frames(outcome) == []
         assert "fails" in name or "gone" in name
         assert name.startswith("user") or canaries_in(words_of(outcome)) == []
-    assert canaries_in(records.text) == []
-    assert canaries_in(repr([str(one.message) for one in warned])) == []
-    assert canaries_in("".join(capfd.readouterr())) == []
-    if adapter == "django-asgi" and not isinstance(outcome, Answer):
-        del outcome
-        collect_open_files()
 
 
 def collect_open_files() -> None:
@@ -173,6 +181,48 @@ def test_the_matrix_would_see_them(adapter: str, records: Records) -> None:
     assert canaries_in(outcome.body) == ["hash", "e-mail"]
     outcome_of(EVENTS["user fails"], adapter)
     assert "LookupError at " in records.text
+
+
+# The identity endpoint --------------------------------------------------------------------------
+
+# Whether somebody is told of; elsewhere nobody is, in the body neither.
+OF_THE_ENDPOINT = {
+    "identified": True,
+    "debug": True,
+    "outcome fails": True,
+    **dict.fromkeys(("address refused", "address with a name", "address as bytes"), False),
+    **dict.fromkeys(("secret unusable", "secret of no type", "secret fails"), False),
+    **dict.fromkeys(("user fails", "user is gone", "user is not signed", "withheld"), False),
+}
+
+
+@pytest.mark.parametrize("site", SITES)
+@pytest.mark.parametrize("name", OF_THE_ENDPOINT)
+def test_nothing_is_shown_by_the_endpoint(
+    name: str, site: str, records: Records, capfd: pytest.CaptureFixture[str]
+) -> None:
+    event = EVENTS[name]
+    fields = {"x-ensoras-identity": "1", "if-none-match": '"1"'}
+    fields |= {key.replace("_", "-"): value for key, value in event.request.items()}
+    outcome: Answer | BaseException
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        try:
+            send = identity_sites.serve(
+                site, event.user, **{"slug": SLUG, "secret": SECRET} | event.options
+            )
+            outcome = send("GET", PATH, fields)
+        except Gone as error:
+            outcome = error
+    assert_nothing_shown(name, outcome, warned)
+    assert canaries_in(records.text) == []
+    assert canaries_in("".join(capfd.readouterr())) == []
+    if isinstance(outcome, Answer):
+        told = ["hash", "e-mail"] if OF_THE_ENDPOINT[name] else []
+        assert canaries_in(outcome.body) == told
+    elif site == "django-asgi":
+        del outcome
+        collect_open_files()
 
 
 # What sends fails -------------------------------------------------------------------------------
