@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ensoras_middleware.caching import Fields
 from ensoras_middleware.configuration import require_arguments, widget_from_keywords
-from ensoras_middleware.eligibility import Request, hides_preconditions
+from ensoras_middleware.eligibility import Request, hides_preconditions, is_html
 from ensoras_middleware.endpoint import IdentityResponse
 from ensoras_middleware.environ import RESPONSIBLE, SWITCHED_OFF
 from ensoras_middleware.errors import ConfigurationError
@@ -130,6 +130,7 @@ class _Response:
         if not _PRECONDITIONS.isdisjoint(map(_NAME, self._headers)):
             self._hide_preconditions()
 
+    # A plain function would save a coroutine, but asgiref's bridges warn of such a `send`.
     async def __call__(self, message: Message) -> None:
         if self.passing:
             await self._send(message)
@@ -315,7 +316,7 @@ def _without_preconditions(headers: _Headers) -> list[tuple[bytes, bytes]]:
 def _is_html(headers: _Headers) -> bool:
     for name, value in headers:
         if name == b"content-type" or name.lower() == b"content-type":
-            return b"html" in value.lower()  # `eligibility` looks closer
+            return is_html(value.decode("latin-1"))
     return False
 
 

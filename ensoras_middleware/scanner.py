@@ -107,7 +107,7 @@ class Scanner:
         self._fed += len(chunk)
         if self.ended:
             return None
-        if self._awaited in chunk or len(self._kept) + len(chunk) >= TAG_LIMIT:
+        if chunk.find(self._awaited) >= 0 or len(self._kept) + len(chunk) >= TAG_LIMIT:
             self._read_on(chunk)
             return self._tag
         self._kept += chunk

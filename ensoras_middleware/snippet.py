@@ -127,7 +127,7 @@ class IdentityBlanker:
     def feed(self, chunk: bytes) -> bytes:
         """Return the chunk, with spaces for identities."""
         joint = self._seen + chunk[:_REST]
-        if self._inside or _CALL_START in joint or _CALL_START in chunk:
+        if self._inside or joint.find(_CALL_START) >= 0 or chunk.find(_CALL_START) >= 0:
             return self._blanked(chunk)
         self._seen = (chunk if len(chunk) >= _REST else joint)[-_REST:]
         return chunk

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from werkzeug.wrappers import Request as WerkzeugRequest
 
 from ensoras_middleware.configuration import require_arguments, require_sync, widget_from_keywords
-from ensoras_middleware.eligibility import Request
+from ensoras_middleware.eligibility import Request, is_html
 from ensoras_middleware.endpoint import IdentityResponse
 from ensoras_middleware.environ import (
     RESPONSIBLE,
@@ -348,7 +348,7 @@ def _request(method: str, path: str, environ: WSGIEnvironment) -> Request:
 def _may_be_page(headers: list[tuple[str, str]]) -> bool:
     for name, value in headers:
         if name == "Content-Type" or name.lower() == "content-type":
-            return "html" in value.lower()  # `eligibility` looks closer
+            return is_html(value)
     return False
 
 
