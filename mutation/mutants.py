@@ -272,11 +272,12 @@ def _constants(value: object) -> Iterator[str]:
 
 def _wrong_constants(pattern: str | bytes) -> Iterator[str]:
     if isinstance(pattern, str):
-        yield from map(_raw, wrong_patterns(pattern))
+        yield from (_literal("r", new) for new in wrong_patterns(pattern))
     else:
-        for new in wrong_patterns(pattern.decode("latin-1")):
-            yield "b" + _raw(new)
+        yield from (_literal("rb", new) for new in wrong_patterns(pattern.decode("latin-1")))
 
 
-def _raw(pattern: str) -> str:
-    return repr(pattern) if pattern.endswith('"') else f'r"""{pattern}"""'
+def _literal(prefix: str, pattern: str) -> str:
+    if pattern.endswith('"'):
+        return prefix[1:] + repr(pattern)
+    return f'{prefix}"""{pattern}"""'
