@@ -191,7 +191,8 @@ def streams(pages: list[Page]) -> list[Row]:
 def _waiting(body: bytes, size: int) -> tuple[int, int]:
     """Return the most that waited for the next chunk, and how often what waited was no tag."""
     injection = subject.injection()
-    injection.start_stream(subject.EMAIL)
+    injection.user_is(subject.EMAIL)
+    injection.start_stream()
     given, gone, longest, wrongly = 0, 0, 0, 0
     for at in range(0, len(body), size):
         chunk = body[at : at + size]
@@ -217,7 +218,8 @@ def _single_bytes(pages: list[Page]) -> Row:
 
     def all_in() -> None:
         injection = subject.injection()
-        injection.start_stream(subject.EMAIL)
+        injection.user_is(subject.EMAIL)
+        injection.start_stream()
         for chunk in chunks:
             injection.feed(chunk)
 

@@ -213,7 +213,8 @@ class Page:
     def stream(self, chunk: int, sizes: Iterable[int]) -> Iterator[Step]:
         """Yield what goes on with one stream up to each size, in chunks of so many bytes."""
         injection, start = subject.injection(self.widget), 0
-        injection.start_stream(subject.EMAIL)
+        injection.user_is(subject.EMAIL)
+        injection.start_stream()
         for size in sizes:
             text = self.text(size + len(self.unit))[start:size]
             yield Step(size, partial(_fed, injection, text, chunk))

@@ -77,7 +77,9 @@ def _answered(fields: Fields) -> None:
         make = partial(Injection, widget, subject.REQUEST, 200, fields)
         subject.answered(make(), _PAGE, subject.EMAIL)
         subject.answered(make(), b"</body>", subject.EMAIL)
-        make().start_stream(subject.EMAIL)
+        stream = make()
+        stream.user_is(subject.EMAIL)
+        stream.start_stream()
 
 
 def _field(name: str) -> Callable[[str], Read]:

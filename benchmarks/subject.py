@@ -77,11 +77,13 @@ def ours(body: bytes) -> bytes:
 def answered(injection: Injection, body: bytes, email: str | None) -> bytes:
     """Do all that becomes of a whole page: judge, scan, sign, insert, and set header fields."""
     if injection.names_widget(body):
-        return injection.whole(body, email)
+        injection.user_is(email)
+        return injection.whole(body)
     return body
 
 
 def streamed(injection: Injection, chunks: list[bytes]) -> bytes:
     """Do the same for a page that comes in chunks."""
-    injection.start_stream(EMAIL)
+    injection.user_is(EMAIL)
+    injection.start_stream()
     return b"".join(injection.stream(chunks))

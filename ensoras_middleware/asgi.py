@@ -31,7 +31,7 @@ from ensoras_middleware.log import is_debugging
 from ensoras_middleware.options import Options
 from ensoras_middleware.order import FirstCall
 from ensoras_middleware.outcome import Outcome
-from ensoras_middleware.scope import email_in, path_of, request_of
+from ensoras_middleware.scope import path_of, read_user, request_of
 from ensoras_middleware.widget import Widget
 
 # Extensions by which the server sends a file that never passes here as bytes.
@@ -199,13 +199,15 @@ class _Response:
             await self._send_of_stream(injection, message, body)
         elif not more or injection.is_whole(len(body)):
             if injection.names_widget(body):
-                body = injection.whole(body, await self._email(injection))
+                await self._read_user(injection)
+                body = injection.whole(body)
                 message = {**message, "body": body}
             self.passing = True
             await self._send_start()
             await self._send(message)
         elif body:
-            injection.start_stream(await self._email(injection))
+            await self._read_user(injection)
+            injection.start_stream()
             await self._send_start()
             await self._send_of_stream(injection, message, body)
 
@@ -262,8 +264,8 @@ class _Response:
     def _request(self) -> Request:
         return request_of(self._method, path_of(self._path, self._root), self._headers)
 
-    async def _email(self, injection: Injection) -> object:
-        return await email_in(self._scope, self._widget, injection)
+    async def _read_user(self, injection: Injection) -> None:
+        await read_user(self._scope, self._widget, injection)
 
 
 async def identity_endpoint(request: StarletteRequest) -> Response:
@@ -289,7 +291,8 @@ async def _identity(widget: Widget, scope: Scope) -> Response:
     request = request_of(scope["method"], scope["path"], scope["headers"])
     response = IdentityResponse(widget, request, scope.get("query_string", b"").decode("latin-1"))
     if response.outcome is None:
-        response.give(await email_in(scope, widget, response))
+        await read_user(scope, widget, response)
+        response.give()
     return Response(response.body, response.status, dict(response.fields))
 
 

@@ -42,8 +42,8 @@ class IdentityResponse(Signing):
     """The answer to one request to the identity endpoint.
 
     Where `outcome` is set by construction, the request is refused, whoever is logged in. Elsewhere
-    the adapter reads the user, tells `user_failed` where that raises, and passes the e-mail to
-    `give`. Then `status`, `fields` and `body` go out.
+    the adapter tells who the user is with `user_is`, or `user_failed` where that raises, and then
+    to `give` the answer. Then `status`, `fields` and `body` go out.
 
     `request` takes its path from nowhere; `query` is the query string, without the `?`.
     """
@@ -63,17 +63,19 @@ class IdentityResponse(Signing):
         elif self._slug is None:
             self._refuse(400)
 
-    def give(self, email: object) -> None:
-        """Answer for the user with this e-mail."""
-        self._take_email(email)
+    def give(self) -> None:
+        """Answer for the user."""
         if self._email is not None:
-            assert self._slug is not None, "else the request was refused"
-            identity = self._identity_for(self._slug)
-            if identity is not None:
-                self._because(Outcome.IDENTIFIED)
-                self.status = 200
-                self.body = json.dumps({"email": identity.email, "hash": identity.hash}).encode()
+            self._tell_of_user()
         self._finish()
+
+    def _tell_of_user(self) -> None:
+        assert self._slug is not None, "else the request was refused"
+        identity = self._identity_for(self._slug)
+        if identity is not None:
+            self._because(Outcome.IDENTIFIED)
+            self.status = 200
+            self.body = json.dumps({"email": identity.email, "hash": identity.hash}).encode()
 
     def _refuse(self, status: int) -> None:
         self._because(Outcome.WITHHELD)

@@ -27,7 +27,8 @@ class Injection(Placing):
     """What becomes of one response.
 
     Where `outcome` is set by construction, `fields` and the host's own body go out. Elsewhere
-    the adapter goes one of two ways, and tells `user_failed` where reading the user raises:
+    the adapter goes one of two ways, and tells who the user is with `user_is`, or `user_failed`
+    where that raises:
 
     * a whole body: `names_widget`, and if it does, the user and `whole`;
     * a stream: the user, `start_stream`, then `feed` for each chunk, and `finish`.
@@ -84,12 +85,12 @@ class Injection(Placing):
             self._failed(error, b"")
         return False
 
-    def whole(self, body: bytes, email: object) -> bytes:
-        """Return the body that goes out in place of `body`, for the user with this e-mail."""
+    def whole(self, body: bytes) -> bytes:
+        """Return the body that goes out in place of `body`."""
         try:
             if snippet.has_identify_script(body, self._widget.needle, self._mention):
                 body = self._without_strangers(body)
-            return self._whole(body, email)
+            return self._whole(body)
         except Exception as error:
             return self._failed(error, body)
 
@@ -102,8 +103,8 @@ class Injection(Placing):
         self._host_fields = caching.with_content_length(fields, len(body))
         return body
 
-    def _whole(self, body: bytes, email: object) -> bytes:
-        self._look_for_tag(email)
+    def _whole(self, body: bytes) -> bytes:
+        self._look_for_tag()
         if self._widget.embed:
             self._look_for_body_end()
         place = None if self._scanner is None else self._next_place(self._scanner, body)
@@ -122,9 +123,9 @@ class Injection(Placing):
         else:
             outcome = Outcome.IDENTIFIED
             fields = caching.never_reused(self._admitting(fields, place.script, place.nonce))
-        body = snippet.inserted(body, place.start, place.elements)
-        self._decide(outcome, caching.with_content_length(fields, len(body)))
-        return body
+        length = len(body) + len(place.elements)
+        self._decide(outcome, caching.with_content_length(fields, length))
+        return snippet.inserted(body, place.start, place.elements)
 
     def _stay_without_widget(self) -> None:
         """Leave a page alone in which the widget could not be written, whoever asks for it."""
@@ -139,17 +140,17 @@ class Injection(Placing):
 
     # A stream -------------------------------------------------------------------------------
 
-    def start_stream(self, email: object) -> None:
+    def start_stream(self) -> None:
         """Decide about the fields of a stream, which leave before its widget tag is seen."""
         try:
             self._blanker = snippet.IdentityBlanker()
-            self._start_stream(email)
+            self._start_stream()
         except Exception as error:
             self._failed(error, b"")
 
-    def _start_stream(self, email: object) -> None:
+    def _start_stream(self) -> None:
         fields = caching.with_vary_cookie(self._host_fields)
-        self._look_for_tag(email)
+        self._look_for_tag()
         if self._widget.embed:
             self._look_for_body_end()
         if self._email is not None and self._widget.slug is not None:

@@ -6,8 +6,9 @@ such tag, before the end of its body.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ensoras_middleware import csp, embedding, snippet
 from ensoras_middleware.caching import Fields
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 _MOST_BRANDS = 16
 
 
-class Place(NamedTuple):
+@dataclass(slots=True)
+class Place:
     """Where something is put into a page, and what.
 
     `start` is an offset in bytes, `elements` what goes there; `script` is the text of the identify
@@ -34,8 +36,8 @@ class Place(NamedTuple):
     """
 
     start: int
-    elements: bytes
-    script: bytes | None
+    elements: bytes = field(repr=False)
+    script: bytes | None = field(repr=False)
     nonce: str | None
 
 
@@ -66,9 +68,8 @@ class Placing(Signing):
         self._refused: set[str] = set()  # the slugs of widget tags that get no script
         self._script: bytes | None = None  # of a stream, where its text is known beforehand
 
-    def _look_for_tag(self, email: object) -> None:
+    def _look_for_tag(self) -> None:
         """Begin to look for the widget tag, or set why no script may follow."""
-        self._take_email(email)
         if self._email is None:
             return
         self._governed = csp.governs(self._host_fields)

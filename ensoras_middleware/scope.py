@@ -30,16 +30,16 @@ def request_of(method: str, path: str, headers: list[tuple[bytes, bytes]]) -> Re
     return Request(method, path, header)
 
 
-async def email_in(scope: Scope, widget: Widget, signing: Signing) -> object:
-    """Return the e-mail of whoever is logged in; what goes wrong is told to `signing`."""
+async def read_user(scope: Scope, widget: Widget, signing: Signing) -> None:
+    """Tell `signing` who is logged in."""
     try:
         if widget.get_email is None:
-            return _users_email(scope, widget)
+            signing.user_is(_users_email(scope, widget))
+            return
         email = widget.get_email(HTTPConnection(scope))
-        return await email if inspect.isawaitable(email) else email
+        signing.user_is(await email if inspect.isawaitable(email) else email)
     except Exception as error:
         signing.user_failed(error)
-        return None
 
 
 def _users_email(scope: Scope, widget: Widget) -> object:

@@ -13,7 +13,11 @@ from ensoras_middleware.widget import Widget
 
 
 class Signing:
-    """Reads and signs the user of one request; `outcome` is set where there is nobody."""
+    """Reads and signs the user of one request; `outcome` is set where there is nobody.
+
+    No function of the site's is called while a variable holds the e-mail or a hash: where one
+    raises what is no `Exception`, error trackers show the variables of the frames it passes.
+    """
 
     __slots__ = ("_email", "_widget", "outcome")
 
@@ -22,26 +26,25 @@ class Signing:
         self._email: str | None = None  # of the user to identify, canonical
         self.outcome: Outcome | None = None
 
+    def user_is(self, email: object) -> None:
+        """There is a user with this e-mail, or nobody, if `get_email` has returned `None`.
+
+        A string of the site's own making may raise anything.
+        """
+        if email is None:
+            self._because(Outcome.ANONYMOUS)
+            return
+        drop_coroutine(email)
+        self._email = canonical_email(email)
+        if self._email is None:
+            self._because(Outcome.EMAIL_REFUSED, _kind_of(email))
+
     def user_failed(self, error: Exception) -> None:
         """There is nobody, for reading the user has raised this."""
         if isinstance(error, NotSigned):
             self._because(error.outcome)
         else:
             self._because(Outcome.USER_ERROR, kind_and_place(error))
-
-    def _take_email(self, email: object) -> None:
-        """Take what `get_email` returned."""
-        if email is None:
-            self._because(Outcome.ANONYMOUS)
-            return
-        drop_coroutine(email)
-        try:
-            self._email = canonical_email(email)
-        except Exception as error:  # a string of the site's own making
-            self.user_failed(error)
-            return
-        if self._email is None:
-            self._because(Outcome.EMAIL_REFUSED, _kind_of(email))
 
     def _identity_for(self, slug: str) -> Identity | None:
         """Return what the widget with this slug may be told of the user."""

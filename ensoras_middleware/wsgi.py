@@ -284,12 +284,14 @@ class _Response:
 
     def _whole(self, injection: Injection, body: bytes) -> bytes:
         if injection.names_widget(body):
-            body = injection.whole(body, self._email(injection))
+            self._read_user(injection)
+            body = injection.whole(body)
         self._pass_on()
         return body
 
     def _start_stream(self, injection: Injection) -> None:
-        injection.start_stream(self._email(injection))
+        self._read_user(injection)
+        injection.start_stream()
         self._send_start()
 
     def _pass_on(self) -> Callable[[bytes], object]:
@@ -310,8 +312,8 @@ class _Response:
     def _request(self) -> Request:
         return _request(self._method, self._path, self._environ)
 
-    def _email(self, injection: Injection) -> object:
-        return _email(self._widget, self._environ, injection)
+    def _read_user(self, injection: Injection) -> None:
+        _read_user(self._widget, self._environ, injection)
 
 
 def _identity(
@@ -320,18 +322,18 @@ def _identity(
     """Answer as the identity endpoint."""
     response = IdentityResponse(widget, request_of(environ), environ.get("QUERY_STRING", ""))
     if response.outcome is None:
-        response.give(_email(widget, environ, response))
+        _read_user(widget, environ, response)
+        response.give()
     start_response(f"{response.status} {HTTPStatus(response.status).phrase}", response.fields)
     return [response.body]
 
 
-def _email(widget: Widget, environ: WSGIEnvironment, signing: Signing) -> object:
+def _read_user(widget: Widget, environ: WSGIEnvironment, signing: Signing) -> None:
     assert widget.get_email is not None
     try:
-        return widget.get_email(WerkzeugRequest(environ, populate_request=False))
+        signing.user_is(widget.get_email(WerkzeugRequest(environ, populate_request=False)))
     except Exception as error:
         signing.user_failed(error)
-        return None
 
 
 def request_of(environ: WSGIEnvironment) -> Request:

@@ -386,7 +386,8 @@ def test_every_cut_gives_the_same(user: str | None) -> None:
         single = [body[at : at + 1] for at in range(len(body))]
         for chunks in [[body[:at], body[at:]] for at in range(len(body))] + [single]:
             injection = Injection(widget, Request("GET", "/", lambda name: None), 200, [HTML])
-            injection.start_stream(user)
+            injection.user_is(user)
+            injection.start_stream()
             assert b"".join(injection.stream(chunks)) == expected, chunks
 
 

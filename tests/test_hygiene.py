@@ -100,11 +100,17 @@ EVENTS = {
     "secret fails in a stream": Event(
         Host(chunks=CHUNKS), options={"secret": raising(LookupError)} | BRANDS
     ),
+    "secret is gone": Event(options={"secret": raising(Gone)}),
+    "secret is gone in a stream": Event(Host(chunks=CHUNKS), options={"secret": raising(Gone)}),
     "user fails": Event(user=raising(LookupError)),
     "user is gone": Event(user=raising(Gone)),
     "user fails in a stream": Event(Host(chunks=CHUNKS), raising(LookupError)),
     "user is not signed": Event(user=raising(lambda *words: NotSigned(Outcome.UNVERIFIED))),  # type: ignore[arg-type]
     "outcome fails": Event(options={"on_outcome": raising(LookupError)}),
+    "outcome is gone": Event(options={"on_outcome": raising(Gone)}),
+    "outcome is gone in a stream": Event(
+        Host(chunks=CHUNKS), options={"on_outcome": raising(Gone)}
+    ),
     "view fails": Event(broken_view(LookupError)),
     "view is gone": Event(broken_view(Gone)),
     "stream fails": Event(broken_stream(LookupError, PAGE)),
@@ -163,7 +169,8 @@ def assert_nothing_shown(
         # What the host's own frames and words show is the host's to know.
         assert leaks_in_frames(outcome) == []
         assert "fails" in name or "gone" in name
-        assert name.startswith("user") or canaries_in(words_of(outcome)) == []
+        said = canaries_in(words_of(outcome))
+        assert said == [] or name.startswith(("user", "secret", "outcome"))  # the site's own words
 
 
 def collect_open_files() -> None:
@@ -190,6 +197,7 @@ OF_THE_ENDPOINT = {
     "identified": True,
     "debug": True,
     "outcome fails": True,
+    **dict.fromkeys(("secret is gone", "outcome is gone"), False),
     **dict.fromkeys(("address refused", "address with a name", "address as bytes"), False),
     **dict.fromkeys(("secret unusable", "secret of no type", "secret fails"), False),
     **dict.fromkeys(("user fails", "user is gone", "user is not signed", "withheld"), False),

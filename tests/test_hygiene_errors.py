@@ -210,12 +210,15 @@ def objects(path: Path) -> dict[str, Any]:
     site.config |= {setting(keyword): value for keyword, value in options.items()}
     extension = Ensoras(site)
     started, whole = (Injection(widget, request, 200, fields) for _ in range(2))
-    started.start_stream(EMAIL)
+    started.user_is(EMAIL)
+    started.start_stream()
     started.feed(PAGE[:100])
     whole.names_widget(PAGE)
-    whole.whole(PAGE, EMAIL)
+    whole.user_is(EMAIL)
+    whole.whole(PAGE)
     endpoint = IdentityResponse(widget, request, "")
-    endpoint.give(EMAIL)
+    endpoint.user_is(EMAIL)
+    endpoint.give()
     page = read_page(snippet.script_element(snippet.identify_script(Identity(EMAIL, HASH)), None))
     return {
         "widget": widget,

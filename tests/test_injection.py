@@ -42,7 +42,8 @@ def test_without_a_fault() -> None:
     page = injection(HTML)
     assert page.outcome is None
     assert page.names_widget(PAGE)
-    assert page.whole(PAGE, ALICE) == PAGE.replace(TAG, identify_script(ALICE) + TAG)
+    page.user_is(ALICE)
+    assert page.whole(PAGE) == PAGE.replace(TAG, identify_script(ALICE) + TAG)
     assert page.outcome is Outcome.IDENTIFIED
 
 
@@ -64,7 +65,8 @@ def test_a_body_that_is_none(body: Any) -> None:
 def test_a_whole_page() -> None:
     """The host's own body and fields go out."""
     page = injection(HTML, BROKEN)
-    assert page.whole(PAGE, ALICE) is PAGE
+    page.user_is(ALICE)
+    assert page.whole(PAGE) is PAGE
     assert page.outcome is Outcome.ERROR
     assert page.fields == [HTML, BROKEN]
 
@@ -72,7 +74,8 @@ def test_a_whole_page() -> None:
 def test_the_start_of_a_stream() -> None:
     """The host's own fields go out, and then its chunks."""
     page = injection(HTML, BROKEN)
-    page.start_stream(ALICE)
+    page.user_is(ALICE)
+    page.start_stream()
     assert page.fields == [HTML, BROKEN]
     assert [page.feed(PAGE[:70]), page.feed(PAGE[70:]), page.finish()] == [
         PAGE[:70],
@@ -86,7 +89,8 @@ def test_the_start_of_a_stream() -> None:
 def test_a_chunk_that_is_none(chunk: Any) -> None:
     """It passes as it is, for the server to refuse; the rest passes untouched."""
     page = injection(HTML)
-    page.start_stream(ALICE)
+    page.user_is(ALICE)
+    page.start_stream()
     assert page.feed(b"<p>") == b"<p>"
     assert page.feed(chunk) is chunk
     assert page.feed(TAG) == TAG
@@ -106,7 +110,8 @@ def test_when_a_stream_may_ask_for_a_secret(
 ) -> None:
     """Until the widget tag has told which brand it is: an adapter takes a thread for that."""
     page = injection(HTML, **options)
-    page.start_stream(email)
+    page.user_is(email)
+    page.start_stream()
     told = [page.may_ask_for_secret]
     for chunk in (b"<p>", TAG, b"<p>"):
         page.feed(chunk)
@@ -117,7 +122,8 @@ def test_when_a_stream_may_ask_for_a_secret(
 def test_strangers_in_a_stream_are_told(caplog: pytest.LogCaptureFixture) -> None:
     """Each of bob's two scripts is blanked; one error in the log is enough for both."""
     page = injection(HTML)
-    page.start_stream(None)
+    page.user_is(None)
+    page.start_stream()
     script = identify_script(BOB)
     body = page.feed(script) + page.feed(script) + page.finish()
     assert BOB.encode() not in body

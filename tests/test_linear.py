@@ -116,7 +116,8 @@ def test_little_is_held_back_and_kept(chunk: int) -> None:
     size = CUTTINGS[chunk]
     for page in PAGES if chunk > 1 else some_of_each_state(1):
         injection = subject.injection(page.widget)
-        injection.start_stream(subject.EMAIL)
+        injection.user_is(subject.EMAIL)
+        injection.start_stream()
         text, sent = page.text(size + len(page.unit)), 0
         for at in range(0, size, chunk):
             sent += len(injection.feed(text[at : at + chunk]))
@@ -129,7 +130,8 @@ def test_little_is_held_back_and_kept(chunk: int) -> None:
 def test_what_is_kept_is_seen() -> None:
     """By the measure of the test above."""
     injection = subject.injection()
-    injection.start_stream(subject.EMAIL)
+    injection.user_is(subject.EMAIL)
+    injection.start_stream()
     before = kept(injection)
     injection.feed(b"<script " + b"a" * 4000)
     assert kept(injection) - before >= 2 * 4008  # held back, and to be read again
@@ -156,6 +158,7 @@ def test_a_page_of_endless_brands_is_left_alone() -> None:
     page = "".join(tag % index for index in range(1000)) + subject.TAG.decode()
     injection = subject.injection(widget)
     assert injection.names_widget(page.encode())
-    assert injection.whole(page.encode(), subject.EMAIL) == page.encode()
+    injection.user_is(subject.EMAIL)
+    assert injection.whole(page.encode()) == page.encode()
     assert injection.outcome is Outcome.NO_SECRET
     assert len(asked) == len(set(asked)) < 20

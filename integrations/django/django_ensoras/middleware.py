@@ -127,21 +127,20 @@ class EnsorasMiddleware:
             # In a thread: it may query the database, and so may a callable that gives the secret.
             # Not `request.auser()`: impersonation replaces `request.user` only.
             return await sync_to_async(self._read_and_identify)(injection, request, response)
-        email = None
         try:
-            email = await self._get_email(request)
+            injection.user_is(await self._get_email(request))
         except Exception as error:
             injection.user_failed(error)
-        return await sync_to_async(_identified)(injection, response, email)
+        return await sync_to_async(_identified)(injection, response)
 
     def _read_and_identify(self, injection: Injection, request: HttpRequest, response: Any) -> Any:
-        email = session = None
+        session = None
         try:
             session = session_key(request)
-            email = self._get_email(request)
+            injection.user_is(self._get_email(request))
         except Exception as error:
             injection.user_failed(error)
-        answer = _identified(injection, response, email)
+        answer = _identified(injection, response)
         try:
             if session_key(request) != session:
                 answer = with_session(request, answer)
@@ -155,13 +154,14 @@ class EnsorasMiddleware:
         response = IdentityResponse(self._widget, _request(request.path_info, request), query)
         marks_of(request)[RESPONSIBLE] = None
         if response.outcome is None:
-            email, get_email = None, self._get_email
+            get_email = self._get_email
             try:
                 # Under ASGI Django runs the view in a thread, where this waits for the loop.
-                email = (async_to_sync(get_email) if is_async(get_email) else get_email)(request)
+                get_email = async_to_sync(get_email) if is_async(get_email) else get_email
+                response.user_is(get_email(request))
             except Exception as error:
                 response.user_failed(error)
-            response.give(email)
+            response.give()
         answer = HttpResponse(response.body, status=response.status)
         answer.headers = type(answer.headers)(dict(response.fields))
         return answer
@@ -214,14 +214,14 @@ def _needs_user(injection: Injection, response: Any) -> bool:
     return bool(response.streaming) or injection.names_widget(response.content)
 
 
-def _identified(injection: Injection, response: Any, email: object) -> Any:
+def _identified(injection: Injection, response: Any) -> Any:
     if response.streaming:
-        injection.start_stream(email)
+        injection.start_stream()
         answer = _copy(response, injection.fields, always=True)
         stream = partial(_stream_async, injection) if response.is_async else injection.stream
         answer.streaming_content = stream(response.streaming_content)
         return answer
-    body = injection.whole(response.content, email)
+    body = injection.whole(response.content)
     answer = _copy(response, injection.fields, always=True)
     answer.content = body
     return answer

@@ -168,7 +168,8 @@ class Ensoras:
             response = _answer(response, list(response.headers), [body])
         if response.is_sequence:
             return self._whole(widget, injection, response)
-        injection.start_stream(self._email(injection, widget))
+        self._read_user(injection, widget)
+        injection.start_stream()
         return _answer(response, injection.fields, injection.stream(response.iter_encoded()))
 
     def _is_responsible(self) -> bool:
@@ -178,7 +179,8 @@ class Ensoras:
         body = b"".join(response.iter_encoded())
         if not injection.names_widget(body):
             return _answer(response, injection.fields)
-        changed = injection.whole(body, self._email(injection, widget))
+        self._read_user(injection, widget)
+        changed = injection.whole(body)
         return _answer(response, injection.fields, None if changed is body else [changed])
 
     def _identity(self, widget: Widget) -> Response:
@@ -186,21 +188,22 @@ class Ensoras:
         response = IdentityResponse(widget, request_of(request.environ), query)
         request.environ[RESPONSIBLE] = None
         if response.outcome is None:
-            response.give(self._email(response, widget))
+            self._read_user(response, widget)
+            response.give()
         answer = Response(response.body, response.status)
         answer.headers = Headers(response.fields)
         return answer
 
-    def _email(self, signing: Signing, widget: Widget) -> object:
+    def _read_user(self, signing: Signing, widget: Widget) -> None:
+        getter = self._email_getter or widget.get_email or partial(current_users_email, widget)
         try:
             if _compress_keeps_pages():
                 widget.warn_once("compress-cache", _COMPRESS_CACHE)
-                return None
-            getter = self._email_getter or widget.get_email
-            return getter() if getter is not None else current_users_email(widget)
+                signing.user_is(None)
+            else:
+                signing.user_is(getter())
         except Exception as error:
             signing.user_failed(error)
-            return None
 
 
 def _require_getter(get_email: Callable[..., Any] | None) -> None:
