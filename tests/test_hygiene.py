@@ -102,6 +102,9 @@ EVENTS = {
     ),
     "secret is gone": Event(options={"secret": raising(Gone)}),
     "secret is gone in a stream": Event(Host(chunks=CHUNKS), options={"secret": raising(Gone)}),
+    "secret of any brand is gone in a stream": Event(
+        Host(chunks=CHUNKS), options={"secret": raising(Gone)} | BRANDS
+    ),
     "user fails": Event(user=raising(LookupError)),
     "user is gone": Event(user=raising(Gone)),
     "user fails in a stream": Event(Host(chunks=CHUNKS), raising(LookupError)),
