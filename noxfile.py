@@ -43,7 +43,10 @@ TOOLS = [
     *("pytest", "pytest-xdist"),
 ]
 # What runs code of a framework; not browsers, caches, servers, nor what no framework is part of.
-TESTS = "scenarios configuration asgi wsgi flask django brands brand_recipes readme".split()
+TESTS = (
+    "scenarios configuration asgi wsgi flask django brands brand_recipes readme "
+    "faults_callbacks faults_own_steps hygiene hygiene_errors"
+).split()
 
 CORNERS = {
     ("3.11", "5.2", "3.0", "oldest"),

@@ -101,7 +101,7 @@ def asgi(email: Email, options: dict[str, Any]) -> Send:
 def starlette(email: Email, options: dict[str, Any]) -> Send:
     app = Starlette(
         routes=[Mount("/ensoras", routes=[Route("/identity", identity_endpoint)])],
-        middleware=[Middleware(AsgiMiddleware, **options), Middleware(Authentication, email)],
+        middleware=[Middleware(AsgiMiddleware, **options), Middleware(Authentication, email=email)],
     )
     return lambda *request: run_asgi(app, *request)
 
@@ -109,7 +109,7 @@ def starlette(email: Email, options: dict[str, Any]) -> Send:
 def fastapi(email: Email, options: dict[str, Any]) -> Send:
     app = FastAPI()
     app.add_api_route(PATH, identity_endpoint)
-    app.add_middleware(Authentication, email)
+    app.add_middleware(Authentication, email=email)
     app.add_middleware(AsgiMiddleware, **options)
     return lambda *request: run_asgi(app, *request)
 

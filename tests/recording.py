@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any
 
+import django
 from adapters import ALICE, SECRET, TAG, identify_script
 
 from ensoras_middleware import identity_hash
@@ -31,6 +32,9 @@ REQUEST = (("Accept", "text/html"), ("Cookie", "a=b"), ("If-None-Match", '"1"'))
 
 # What identified pages and those of equivalent bodies may say otherwise than the host.
 _OUR_FIELDS = {"vary", "cache-control", "content-length", "x-ensoras-outcome"}
+
+# What a `GeneratorExit` of a view becomes in Django's ASGI handler, without us too.
+IGNORED_BY_DJANGO = "coroutine ignored GeneratorExit" if django.VERSION >= (6, 1) else None
 
 
 @dataclass
@@ -66,6 +70,11 @@ class Record:
     def start(self, status: object, headers: Any) -> None:
         self.stored = "no-store" not in str(headers)
         self.seen.append(("start", _shown(status), _fields(headers)))
+
+    def raised(self, error: BaseException, adapter: str) -> bool:
+        """Tell whether this came out, or what Django makes of it since 6.1."""
+        is_replaced = adapter == "django-asgi" and str(self.error) == IGNORED_BY_DJANGO
+        return self.error is error or (is_replaced and type(error) is GeneratorExit)
 
     @property
     def lets_out(self) -> bool:

@@ -108,21 +108,28 @@ def test_djangos_debug_page_of_our_own_error(settings: dict[str, Any]) -> None:
     assert canaries_in(answer.content) == []
 
 
+_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+IN_MEMORY: dict[str, Any] = (
+    {"MAILERS": {"default": {"BACKEND": _BACKEND}}}
+    if django.VERSION >= (6, 1)
+    else {"EMAIL_BACKEND": _BACKEND}
+)
+
+
 def test_djangos_error_mail() -> None:
     """In text and in HTML."""
-    backend = "django.core.mail.backends.locmem.EmailBackend"
     logger = logging.getLogger("django.request")
     mail.outbox = []
     admins: Any = ["a@b.example"] if django.VERSION >= (6, 0) else [("A", "a@b.example")]
-    with django_site(ADMINS=admins, DEBUG=False) as client:
-        handler = AdminEmailHandler(include_html=True, email_backend=backend)
+    with django_site(ADMINS=admins, DEBUG=False, **IN_MEMORY) as client:
+        handler = AdminEmailHandler(include_html=True)
         logger.addHandler(handler)
         try:
             client.get("/")
         finally:
             logger.removeHandler(handler)
-    (message,) = mail.outbox
-    text = message.message().as_string()
+    text = "\n".join(one.message().as_string() for one in mail.outbox)
+    assert "text/html" in text
     assert "ENSORAS_WIDGET_SLUG" in text
     assert canaries_in(text) == []
 
