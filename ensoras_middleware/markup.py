@@ -109,13 +109,11 @@ _CERTAIN = re.compile(
         b"none": _NO_VALUE,
     }
 )
-_UNCERTAIN = re.compile(
-    rb"""%s(%s*+)(?:(=)%s*+(["']?)(.?))?""" % (_ATTRIBUTE_NAME, WS, WS), re.DOTALL
-)
+_UNCERTAIN = re.compile(rb"%s%s*+(?:=%s*+(.?))?" % (_ATTRIBUTE_NAME, WS, WS))
 
 
 def shortened_tag(text: bytes) -> bytes:
-    """Return the shortest text that leaves the tokenizer in the state in which `text` leaves it.
+    """Return a short text behind which the tokenizer reads on as it does behind `text`.
 
     `text` is a tag that the end of the input breaks off somewhere behind its name. Its attributes
     are lost; its name is kept, with a solidus, which says nothing but that this is not plain.
@@ -129,10 +127,8 @@ def shortened_tag(text: bytes) -> bytes:
     attribute = _UNCERTAIN.match(rest)
     if attribute is None:  # before an attribute name, or behind a solidus
         return name + b" " + rest
-    space, equals, quote, value = attribute.groups(default=b"")
-    if not equals:
-        return name + b" a" + space[:1]
-    return name + b" a=" + (quote or value)
+    value = attribute[1]
+    return name + b" a" if value is None else name + b" a=" + value
 
 
 def script_data_end(

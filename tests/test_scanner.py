@@ -159,6 +159,8 @@ PAGES = {
     "script escape that ends at once": "<script><!--><script></script>▲",
     "script escape that ends by a dash": "<script><!---><script></script>▲",
     "script escape without its second dash": "<script><!-<script></script>▲",
+    "script escapes, one behind another": "<script><!--<script></script><script></script>"
+    "△</script>▲",
     "script escape does not end by a bang": "<script><!--<script> --!> </script> </script>▲",
     "widget tag inside a double escape": "<script><!--△</script>▲",
     "widget tag whose script data is escaped": "▲".join(["", ""])
@@ -197,6 +199,8 @@ PAGES = {
     "template closer in a comment": "<template><!--</template>-->△</template>▲",
     "longer name": "<templates>▲</templates>",
     "declarative shadow root": "<div><template shadowrootmode=open><p>▲</p></template>▲</div>",
+    "declarative shadow root of a host with attributes": "<div id=a class='b'>"
+    "<template shadowrootmode=open>▲",
     "declarative shadow root, closed": "<section><template shadowrootmode='CLOSED'>▲",
     "declarative shadow root of a custom element": "<my-app><template shadowrootmode=open>▲",
     "declarative shadow root behind white space": "<x-y>\n\t<template shadowrootmode=open>▲"
