@@ -119,6 +119,32 @@ def test_when_a_stream_may_ask_for_a_secret(
     assert told == answers
 
 
+OTHER_TAG = TAG.replace(SLUG.encode(), b"other")
+NO_SECRET_AND_DOUBT = b"<p>" + OTHER_TAG + b"<svg><font>" + TAG
+
+
+def test_the_first_reason_counts(caplog: pytest.LogCaptureFixture) -> None:
+    """Of a page with a tag of no brand of ours, and a doubt behind it."""
+    page = injection(HTML, slug=...)
+    assert page.names_widget(NO_SECRET_AND_DOUBT)
+    page.user_is(ALICE)
+    assert page.whole(NO_SECRET_AND_DOUBT) == NO_SECRET_AND_DOUBT
+    assert page.outcome is Outcome.NO_SECRET
+    caplog.clear()
+
+
+def test_a_stream_of_two_brands_under_a_policy(caplog: pytest.LogCaptureFixture) -> None:
+    """Its field has left when the tags come: no script goes in that it would block."""
+    for policy, script in [("script-src 'self'", b""), ("img-src *", identify_script(ALICE))]:
+        page = injection(HTML, ("Content-Security-Policy", policy), slug=...)
+        page.user_is(ALICE)
+        page.start_stream()
+        text = b"".join(page.stream([b"<p>", OTHER_TAG, TAG]))
+        assert text == b"<p>" + OTHER_TAG + script + TAG
+        assert page.outcome is Outcome.STREAMING
+        caplog.clear()
+
+
 def test_strangers_in_a_stream_are_told(caplog: pytest.LogCaptureFixture) -> None:
     """Each of bob's two scripts is blanked; one error in the log is enough for both."""
     page = injection(HTML)
