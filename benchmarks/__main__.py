@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--only", help="only the parts with this word in their name")
     arguments = parser.parse_args()
     # As in production: what is logged for developers costs nothing.
-    logging.getLogger("ensoras_middleware").setLevel(logging.ERROR)
+    logging.getLogger("ensoras_middleware").setLevel(logging.CRITICAL)
     gc.freeze()
     quick = arguments.quick or arguments.what == "quick"
     chosen = pages(arguments.corpus)

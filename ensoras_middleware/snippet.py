@@ -57,7 +57,9 @@ def identify_script(identity: Identity) -> bytes:
 
 
 def _json(value: str) -> str:
-    return '"' + _UNSAFE.sub(_escape, value) + '"'
+    if not (value.isascii() and value.isalnum()):  # a hash is both
+        value = _UNSAFE.sub(_escape, value)
+    return f'"{value}"'
 
 
 def _escape(char: re.Match[str]) -> str:
