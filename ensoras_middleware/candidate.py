@@ -13,7 +13,7 @@ _NUMERIC_REFERENCE = re.compile(r"&#(?:[xX]([0-9a-fA-F]+)|([0-9]+));?")
 _C0_CONTROL_OR_SPACE = "".join(map(chr, range(0x01, 0x21)))
 _TAB_OR_NEWLINE = str.maketrans("", "", "\t\n\r")
 
-_DANGLING = re.compile(f"<(?:{any_case('script')}|{any_case('style')})".encode())
+_DANGLING = re.compile("|".join(map(any_case, ("<script", "<style"))).encode())
 
 
 class WidgetTag(NamedTuple):
