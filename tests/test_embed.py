@@ -379,7 +379,8 @@ def test_every_cut_gives_the_same(user: str | None) -> None:
     script = identify_script(user) if user else b""
     rows = [(text, TAG) for text in PLACES.values()]
     rows += [(text, b"") for name, text in OWN_TAGS.items() if "behind" not in name]
-    rows += [(f"<p>▼</body>{TEXT}</html>", TAG)]  # a stream does not wait for what is behind it
+    # A stream does not wait for what is behind it.
+    rows += [(f"<p>▼</body>{text}</html>", TAG) for text in (TEXT, TAG.decode())]
     for text, tag in rows:
         before, after = text.encode().split("▼".encode())
         body, expected = before + after, before + script + tag + after
