@@ -112,6 +112,11 @@ PAGES = {
     "CDATA in math": "<math><![CDATA[ △ ]]]></math>▲",
     "CDATA in svg, open": "<svg><![CDATA[ △ ]]",
     "CDATA in other case is a bogus comment": "<svg><![cdata[ x></svg>▲",
+    # attribute names (13.2.5.32 to 34)
+    "widget tag in a tag that has not ended": "x <a △▲",
+    "widget tag behind an attribute": "<p> <a b=c △▲",
+    "widget tag behind a quoted attribute": "<p> <a b='c' △▲",
+    "widget tag behind an end tag's name": "x </a △▲",
     # attribute values (13.2.5.36 to 38)
     "in a double-quoted value": "<a title=\"<script src='x'>\">▲".replace(
         "<script src='x'>", "△"
