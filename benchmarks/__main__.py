@@ -111,7 +111,7 @@ def machine_facts(chosen: list[Page]) -> dict[str, object]:
         "python": platform.python_version(),
         "cpu": _cpu(),
         "cpus": os.cpu_count(),
-        "load": "{:.1f} {:.1f} {:.1f} (above the CPUs: figures in µs are too high)".format(
+        "load": "{:.1f} {:.1f} {:.1f} (if above the CPUs, figures in µs are too high)".format(
             *os.getloadavg()
         ),
         "versions": ", ".join(f"{name} {_version(name)}" for name in _VERSIONS),
