@@ -123,6 +123,7 @@ class Injection(Placing):
         else:
             outcome = Outcome.IDENTIFIED
             fields = caching.never_reused(self._admitting(fields, place.script, place.nonce))
+        # Told while no variable holds the page with its script: see `Signing`.
         length = len(body) + len(place.elements)
         self._decide(outcome, caching.with_content_length(fields, length))
         return snippet.inserted(body, place.start, place.elements)

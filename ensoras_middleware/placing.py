@@ -36,7 +36,7 @@ class Place:
     """
 
     start: int
-    elements: bytes = field(repr=False)
+    elements: bytes = field(repr=False)  # see `Signing`
     script: bytes | None = field(repr=False)
     nonce: str | None
 

@@ -143,7 +143,7 @@ class _Response:
         if not isinstance(headers, list):
             return False
         try:
-            if _may_be_page(headers):
+            if _is_html(headers):
                 return True
         except Exception as error:  # what are no header fields is the server's to refuse
             self._widget.warn_of_fault(error)
@@ -347,7 +347,7 @@ def _request(method: str, path: str, environ: WSGIEnvironment) -> Request:
     return Request(method, path, header_of(environ))
 
 
-def _may_be_page(headers: list[tuple[str, str]]) -> bool:
+def _is_html(headers: list[tuple[str, str]]) -> bool:
     for name, value in headers:
         if name == "Content-Type" or name.lower() == "content-type":
             return is_html(value)
